@@ -1,0 +1,46 @@
+use crate::Result;
+use crate::conversation::Kind;
+use crate::entry::Entry;
+use crate::id::{PolicyVersion, Revision, Shard, Uid};
+use crate::push::UserEvent;
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+/// The change log seen as an outbox: what was committed, in order of revision, and how far it was published.
+#[async_trait]
+pub trait Outbox: Send + Sync + 'static {
+    /// Records with a revision above `after`, ascending, at most `limit`. A revision without a record (superseded item
+    /// of a user log) is left out.
+    async fn records(&self, shard: Shard, after: Revision, limit: u32) -> Result<Vec<LogRecord>>;
+
+    /// How far the shard was published; where a new owner goes on.
+    async fn position(&self, shard: Shard) -> Result<Revision>;
+
+    /// Moves the position, never back; durable with a later group commit (the caller need not wait for it).
+    async fn advance(&self, shard: Shard, to: Revision) -> Result<()>;
+
+    /// Resolves when something with a revision above `than` is committed in the shard.
+    async fn committed(&self, shard: Shard, than: Revision);
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogRecord {
+    pub shard: Shard,
+    pub revision: Revision,
+    pub event: LogEvent,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum LogEvent {
+    Entry { entry: Entry, conversation_kind: Kind, policy_version: PolicyVersion },
+    User { uid: Uid, event: UserEvent },
+}
+
+/// The log between logic and job: in-process in `direct` mode, Kafka in `pipeline` mode.
+#[async_trait]
+pub trait LogBus: Send + Sync + 'static {
+    /// Returns when the next stage is safe (Kafka acked), or when the outcome of every fan-out is known (direct). Order
+    /// is kept per conversation and per user.
+    async fn publish(&self, records: Vec<LogRecord>) -> Result<()>;
+}

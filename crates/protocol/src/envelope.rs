@@ -1,0 +1,97 @@
+//! The JSON envelope of WebSocket text messages: `{"type": "ack", "seq": 7, "payload": {…}}`.
+//!
+//! **Invariant:** an envelope means what the frame with its op, seq and JSON body means; both go through
+//! [`crate::table`].
+//!
+//! `seq` may be left out (0), `payload` may be left out or null (`{}`), other top-level fields are skipped.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::codec::{Codec, DecodeError, EncodeError};
+use crate::op::Op;
+use crate::table::{Incoming, Push, Reply, Request};
+
+/// A text message taken apart: `seq` is known here even when the payload turns out to be wrong.
+pub struct Envelope<'a> {
+    pub name: Cow<'a, str>,
+    pub seq: i32,
+    /// JSON text of the payload.
+    pub payload: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    pub fn parse(text: &'a [u8]) -> Result<Self, DecodeError> {
+        let parts: Parts<'a> = serde_json::from_slice(text)?;
+        Ok(Self {
+            name: parts.name,
+            seq: parts.seq,
+            payload: parts.payload.map_or(b"{}", |raw| raw.get().as_bytes()),
+        })
+    }
+
+    /// What a server reads.
+    pub fn request(&self) -> Result<Request, DecodeError> {
+        Request::from_json_type(&self.name, self.payload)
+    }
+
+    /// What a client reads.
+    pub fn incoming(&self) -> Result<Incoming, DecodeError> {
+        Incoming::from_json_type(&self.name, self.seq, self.payload)
+    }
+}
+
+/// Shows no payload: it may hold a token or somebody's words.
+impl fmt::Debug for Envelope<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Envelope")
+            .field("name", &self.name)
+            .field("seq", &self.seq)
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
+}
+
+#[derive(Deserialize)]
+struct Parts<'a> {
+    #[serde(rename = "type", borrow)]
+    name: Cow<'a, str>,
+    #[serde(default)]
+    seq: i32,
+    #[serde(default, borrow)]
+    payload: Option<&'a RawValue>,
+}
+
+pub fn request(request: &Request, seq: i32) -> Result<Bytes, EncodeError> {
+    Ok(wrap(request.name(), seq, &request.encode(Codec::Json)?))
+}
+
+/// `answered` and `seq` are those of the request that is answered.
+pub fn reply(reply: &Reply, answered: Op, seq: i32) -> Result<Bytes, EncodeError> {
+    let (_, name) = reply.placed(answered)?;
+    let (_, payload) = reply.encode(answered, Codec::Json)?;
+    Ok(wrap(name, seq, &payload))
+}
+
+pub fn push(push: &Push) -> Result<Bytes, EncodeError> {
+    Ok(wrap(push.name(), 0, &push.encode(Codec::Json)?))
+}
+
+/// The envelope around a body that is JSON already, so that one encoding serves JSON frames and text messages.
+/// `name` is a type of the table: it is written without escapes.
+pub fn wrap(name: &str, seq: i32, payload: &[u8]) -> Bytes {
+    let seq = seq.to_string();
+    let mut out = BytesMut::with_capacity(name.len() + seq.len() + payload.len() + 32);
+    out.put_slice(b"{\"type\":\"");
+    out.put_slice(name.as_bytes());
+    out.put_slice(b"\",\"seq\":");
+    out.put_slice(seq.as_bytes());
+    out.put_slice(b",\"payload\":");
+    out.put_slice(if payload.is_empty() { b"{}" } else { payload });
+    out.put_u8(b'}');
+    out.freeze()
+}

@@ -1,0 +1,18 @@
+//! The workspace's own tool, as a library so that its rules can be tested like everything else.
+//!
+//! Owns: starting the product from a fresh clone ([`run`]), proving a change ([`test`]), running the checker
+//! ([`check`]), and the rules no compiler knows ([`tidy`]).
+//!
+//! **Invariant:** needs the standard library and `anyhow` only: it is compiled before anything else, on machines that
+//! have nothing yet.
+//!
+//! **Invariant:** a missing piece is installed or named with the command that installs it; nothing is skipped.
+
+pub mod check;
+mod command;
+mod machine;
+mod peers;
+pub mod run;
+mod steps;
+pub mod test;
+pub mod tidy;

@@ -1,0 +1,86 @@
+//! Third-party peers: programs we did not write that talk to Skein in tests, so that our client and our server cannot
+//! be wrong in the same way.
+//!
+//! They are Python packages (`websockets` as a client, `aiosmtpd` as a mail sink) in a virtual environment under
+//! `target/peers`. Tests find its interpreter in the environment variable `SKEIN_PYTHON`: `.cargo/config.toml` sets it for
+//! whatever cargo starts, so a plain `cargo test` works once `cargo xtask test` has been here. A test that needs a peer
+//! fails without it; it never passes by leaving it out.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::command::{must_succeed, succeeds, workspace_root};
+use crate::machine;
+
+/// The whole closure, so that the same versions are used everywhere and for years.
+const REQUIREMENTS: &str = "\
+websockets==15.0.1
+aiosmtpd==1.4.6
+atpublic==5.1
+attrs==25.3.0
+";
+
+/// Makes `target/peers` hold exactly [`REQUIREMENTS`]; costs a moment when it does already.
+pub fn set_up() -> Result<()> {
+    // Not below CARGO_TARGET_DIR: .cargo/config.toml must name the same place.
+    let folder = workspace_root().join("target/peers");
+    if is_current(&folder) {
+        eprintln!("{} is up to date", folder.display());
+        return Ok(());
+    }
+
+    require_venv()?;
+    let next_step = "read what Python says above, then run this again";
+    let mut create = Command::new("python3");
+    create.args(["-m", "venv", "--clear"]).arg(&folder);
+    must_succeed(&mut create, next_step)?;
+
+    // The list is written under its final name only when all is installed: it is what `is_current` trusts.
+    let wanted = folder.join("wanted.txt");
+    std::fs::write(&wanted, REQUIREMENTS).context("write the list of wanted packages")?;
+    let mut install = Command::new(folder.join("bin/python"));
+    install
+        .args([
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--requirement",
+        ])
+        .arg(&wanted);
+    must_succeed(
+        &mut install,
+        "check the network and pip's index, then run this again",
+    )?;
+    std::fs::rename(&wanted, folder.join("installed.txt"))
+        .context("note the installed packages")?;
+    eprintln!(
+        "installed {} in {}",
+        REQUIREMENTS.trim_end().replace('\n', " "),
+        folder.display()
+    );
+    Ok(())
+}
+
+fn is_current(folder: &Path) -> bool {
+    let installed = std::fs::read_to_string(folder.join("installed.txt"));
+    installed.is_ok_and(|list| list == REQUIREMENTS)
+        // The interpreter below may have been upgraded or removed since.
+        && succeeds(Command::new(folder.join("bin/python")).args(["-c", "import websockets, aiosmtpd.controller"]))
+}
+
+fn require_venv() -> Result<()> {
+    if has_venv() {
+        return Ok(());
+    }
+    let missing = "python3 with its venv module is missing (the tests' third-party peers are Python programs)";
+    machine::install(missing, &["python3", "python3-venv"])
+}
+
+/// Debian ships `venv` without `ensurepip` until python3-venv is installed, and then fails half-way.
+fn has_venv() -> bool {
+    succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"]))
+}

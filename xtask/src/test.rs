@@ -1,0 +1,44 @@
+//! Everything a change must pass, in the order in which failures are cheapest to learn about. CI runs just this.
+
+use anyhow::Result;
+
+use crate::command::{cargo, must_succeed};
+use crate::steps::Steps;
+use crate::{machine, peers, tidy};
+
+/// Runs all steps up to the first failure; the table of durations is printed either way.
+pub fn test() -> Result<()> {
+    let mut steps = Steps::new();
+    let outcome = all_steps(&mut steps);
+    steps.print_table();
+    outcome
+}
+
+fn all_steps(steps: &mut Steps) -> Result<()> {
+    steps.step("the machine", || {
+        machine::require_toolchain()?;
+        machine::require_components()?;
+        machine::require_c_compiler()
+    })?;
+    steps.step("format", || {
+        must_succeed(
+            &mut cargo(["fmt", "--all", "--check"]),
+            "run `cargo fmt --all` and commit what it changed",
+        )
+    })?;
+    // The rules are tests, too; here they speak before the long build.
+    steps.step("tidy", tidy::tidy)?;
+    steps.step("third-party peers", peers::set_up)?;
+    steps.step("clippy", || {
+        must_succeed(
+            &mut cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),
+            "fix the warnings above; where one is wrong, #[expect(clippy::…, reason = \"…\")] says why",
+        )
+    })?;
+    steps.step("tests and doc tests", || {
+        must_succeed(
+            &mut cargo(["test", "--workspace"]),
+            "find the first `failures:` above; `cargo test -p <crate> <name>` repeats one test",
+        )
+    })
+}

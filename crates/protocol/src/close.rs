@@ -104,11 +104,7 @@ impl CloseCode {
 
     /// The push that goes ahead of a close on TCP.
     pub fn to_error(self) -> v1::Error {
-        v1::Error {
-            code: self.name().to_owned(),
-            message: self.meaning().to_owned(),
-            ..v1::Error::default()
-        }
+        v1::Error { code: self.name().to_owned(), message: self.meaning().to_owned(), ..v1::Error::default() }
     }
 }
 

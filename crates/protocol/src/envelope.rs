@@ -27,11 +27,7 @@ pub struct Envelope<'a> {
 impl<'a> Envelope<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, DecodeError> {
         let parts: Parts<'a> = serde_json::from_slice(text)?;
-        Ok(Self {
-            name: parts.name,
-            seq: parts.seq,
-            payload: parts.payload.map_or(b"{}", |raw| raw.get().as_bytes()),
-        })
+        Ok(Self { name: parts.name, seq: parts.seq, payload: parts.payload.map_or(b"{}", |raw| raw.get().as_bytes()) })
     }
 
     /// What a server reads.
@@ -48,11 +44,7 @@ impl<'a> Envelope<'a> {
 /// Shows no payload: it may hold a token or somebody's words.
 impl fmt::Debug for Envelope<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Envelope")
-            .field("name", &self.name)
-            .field("seq", &self.seq)
-            .field("payload_bytes", &self.payload.len())
-            .finish()
+        f.debug_struct("Envelope").field("name", &self.name).field("seq", &self.seq).field("payload_bytes", &self.payload.len()).finish()
     }
 }
 

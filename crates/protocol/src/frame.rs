@@ -195,9 +195,7 @@ impl FrameHeader {
             return Err(FrameError::Version(self.ver));
         }
         match usize::try_from(self.pack_len).ok().and_then(|len| len.checked_sub(HEADER_BYTES)) {
-            Some(len) if len > limits.body_bytes_max => {
-                Err(FrameError::TooLarge { len, max: limits.body_bytes_max })
-            }
+            Some(len) if len > limits.body_bytes_max => Err(FrameError::TooLarge { len, max: limits.body_bytes_max }),
             Some(len) => Ok(len),
             None if strictness == Strictness::Goim => Ok(0),
             None => Err(FrameError::PackLen(self.pack_len)),

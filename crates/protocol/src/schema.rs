@@ -21,11 +21,7 @@ pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/skei
 
 impl v1::Error {
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self {
-            code: code.as_str().to_owned(),
-            message: message.into(),
-            ..Self::default()
-        }
+        Self { code: code.as_str().to_owned(), message: message.into(), ..Self::default() }
     }
 
     /// `None` for a code this build does not know: treat it as [`ErrorCode::Internal`].

@@ -9,20 +9,10 @@ use crate::command::{cargo, must_succeed, target_folder};
 /// Builds `skein-check` and, beside it, the `skein` it starts and kills; then runs it with `arguments`.
 pub fn check(arguments: &[String]) -> Result<()> {
     // The whole workspace is named, and the profile is that of the tests, so that what they built is used again.
-    let mut build = cargo([
-        "build",
-        "--workspace",
-        "--bin",
-        "skein",
-        "--bin",
-        "skein-check",
-    ]);
+    let mut build = cargo(["build", "--workspace", "--bin", "skein", "--bin", "skein-check"]);
     must_succeed(&mut build, "read the first error above")?;
 
     let mut checker = Command::new(target_folder().join("debug/skein-check"));
     checker.args(arguments);
-    must_succeed(
-        &mut checker,
-        "the failing seed is named above; `cargo xtask check --seed <number>` repeats it",
-    )
+    must_succeed(&mut checker, "the failing seed is named above; `cargo xtask check --seed <number>` repeats it")
 }

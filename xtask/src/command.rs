@@ -8,9 +8,7 @@ use anyhow::{Context, Result, bail};
 
 /// The folder that holds the workspace's `Cargo.toml`.
 pub fn workspace_root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies one folder below the workspace root")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies one folder below the workspace root")
 }
 
 /// Where cargo puts what it builds.
@@ -32,9 +30,7 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command
 /// Runs `command` with our own terminal; a failure ends with `next_step`, what the reader should do about it.
 pub fn must_succeed(command: &mut Command, next_step: &str) -> Result<()> {
     let shown = shown(command);
-    let status = command
-        .status()
-        .with_context(|| format!("start `{shown}`; {next_step}"))?;
+    let status = command.status().with_context(|| format!("start `{shown}`; {next_step}"))?;
     if !status.success() {
         bail!("`{shown}` failed ({status})\n  next: {next_step}");
     }
@@ -43,35 +39,22 @@ pub fn must_succeed(command: &mut Command, next_step: &str) -> Result<()> {
 
 /// Whether `command` can be started and succeeds; its output is not shown.
 pub fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// What `command` prints, without the final newline.
 pub fn output_of(command: &mut Command) -> Result<String> {
     let shown = shown(command);
-    let output = command
-        .output()
-        .with_context(|| format!("start `{shown}`"))?;
+    let output = command.output().with_context(|| format!("start `{shown}`"))?;
     if !output.status.success() {
         bail!("`{shown}` failed ({})", output.status);
     }
-    Ok(String::from_utf8_lossy(&output.stdout)
-        .trim_end()
-        .to_owned())
+    Ok(String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
 }
 
 /// The command as one would type it, by the program's name without its folder.
 pub fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(program.as_os_str());
-    std::iter::once(name)
-        .chain(command.get_args())
-        .map(|word| word.to_string_lossy().into_owned())
-        .collect::<Vec<_>>()
-        .join(" ")
+    std::iter::once(name).chain(command.get_args()).map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
 }

@@ -13,10 +13,8 @@ use crate::command::{cargo, must_succeed, output_of, succeeds, workspace_root};
 /// Fails unless `rustc` is at least the workspace's `rust-version`.
 pub fn require_toolchain() -> Result<()> {
     let manifest_file = workspace_root().join("Cargo.toml");
-    let manifest =
-        std::fs::read_to_string(&manifest_file).context("read the workspace's Cargo.toml")?;
-    let wanted = quoted_value(&manifest, "rust-version")
-        .context("find rust-version in the workspace's Cargo.toml")?;
+    let manifest = std::fs::read_to_string(&manifest_file).context("read the workspace's Cargo.toml")?;
+    let wanted = quoted_value(&manifest, "rust-version").context("find rust-version in the workspace's Cargo.toml")?;
 
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version_line = output_of(Command::new(rustc).arg("--version"))?;
@@ -49,9 +47,7 @@ pub fn require_c_compiler() -> Result<()> {
     let missing = "no working C compiler found (tried $CC, then cc)";
     install(missing, &["gcc", "libc6-dev"])?;
     if !c_compiles() {
-        bail!(
-            "{missing}, also after installing gcc\n  next: see what `cc -x c -` says; unset CC if it names another compiler"
-        );
+        bail!("{missing}, also after installing gcc\n  next: see what `cc -x c -` says; unset CC if it names another compiler");
     }
     Ok(())
 }
@@ -61,19 +57,12 @@ fn c_compiles() -> bool {
     let mut words = configured.split_whitespace();
     let mut compiler = Command::new(words.next().unwrap_or("cc"));
     compiler.args(words).args(["-x", "c", "-fsyntax-only", "-"]);
-    accepts(
-        &mut compiler,
-        b"#include <stdio.h>\nint main(void) { return 0; }\n",
-    )
+    accepts(&mut compiler, b"#include <stdio.h>\nint main(void) { return 0; }\n")
 }
 
 /// Whether `command` can be started, reads `input`, and succeeds.
 fn accepts(command: &mut Command, input: &[u8]) -> bool {
-    let child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
     let Ok(mut child) = child else { return false };
     // A program that exits without reading its input breaks the pipe; its exit code tells the rest.
     let _ = child.stdin.take().map(|mut stdin| stdin.write_all(input));
@@ -86,22 +75,14 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<()> {
     let is_root = output_of(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0");
     let has_apt = succeeds(Command::new("apt-get").arg("--version"));
     if !(is_root && has_apt) {
-        bail!(
-            "{missing}\n  next: sudo apt-get install {packages_shown}   (or what your system calls these packages), then run this again"
-        );
+        bail!("{missing}\n  next: sudo apt-get install {packages_shown}   (or what your system calls these packages), then run this again");
     }
 
     eprintln!("{missing}: installing {packages_shown} with apt-get");
     let next_step = format!("install {packages_shown} by hand, then run this again");
-    must_succeed(
-        Command::new("apt-get").args(["update", "--quiet"]),
-        &next_step,
-    )?;
+    must_succeed(Command::new("apt-get").args(["update", "--quiet"]), &next_step)?;
     let mut install = Command::new("apt-get");
-    install
-        .args(["install", "--yes", "--quiet", "--no-install-recommends"])
-        .args(packages)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).env("DEBIAN_FRONTEND", "noninteractive");
     must_succeed(&mut install, &next_step)
 }
 
@@ -109,20 +90,13 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<()> {
 fn quoted_value<'a>(toml: &'a str, key: &str) -> Option<&'a str> {
     toml.lines().find_map(|line| {
         let rest = line.trim_start().strip_prefix(key)?.trim_start();
-        rest.strip_prefix('=')?
-            .trim()
-            .strip_prefix('"')?
-            .split('"')
-            .next()
+        rest.strip_prefix('=')?.trim().strip_prefix('"')?.split('"').next()
     })
 }
 
 /// `1.95.0-nightly` as `[1, 95, 0]`, for comparing.
 fn version_numbers(version: &str) -> Vec<u32> {
-    version
-        .split(['.', '-'])
-        .map_while(|number| number.parse().ok())
-        .collect()
+    version.split(['.', '-']).map_while(|number| number.parse().ok()).collect()
 }
 
 #[cfg(test)]
@@ -148,9 +122,6 @@ mod tests {
     fn a_program_that_fails_or_is_absent_does_not_accept() {
         assert!(accepts(&mut Command::new("cat"), b"text"));
         assert!(!accepts(&mut Command::new("false"), b"text"));
-        assert!(!accepts(
-            &mut Command::new("no-such-program-anywhere"),
-            b"text"
-        ));
+        assert!(!accepts(&mut Command::new("no-such-program-anywhere"), b"text"));
     }
 }

@@ -25,10 +25,7 @@ fn main() -> ExitCode {
     };
     let takes_arguments = matches!(verb.as_str(), "run" | "check");
     if !takes_arguments && !rest.is_empty() {
-        eprintln!(
-            "xtask: `{verb}` takes no arguments, got: {}\n",
-            rest.join(" ")
-        );
+        eprintln!("xtask: `{verb}` takes no arguments, got: {}\n", rest.join(" "));
         eprint!("{USAGE}");
         return ExitCode::from(EXIT_USAGE);
     }

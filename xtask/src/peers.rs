@@ -41,27 +41,10 @@ pub fn set_up() -> Result<()> {
     let wanted = folder.join("wanted.txt");
     std::fs::write(&wanted, REQUIREMENTS).context("write the list of wanted packages")?;
     let mut install = Command::new(folder.join("bin/python"));
-    install
-        .args([
-            "-m",
-            "pip",
-            "install",
-            "--quiet",
-            "--disable-pip-version-check",
-            "--requirement",
-        ])
-        .arg(&wanted);
-    must_succeed(
-        &mut install,
-        "check the network and pip's index, then run this again",
-    )?;
-    std::fs::rename(&wanted, folder.join("installed.txt"))
-        .context("note the installed packages")?;
-    eprintln!(
-        "installed {} in {}",
-        REQUIREMENTS.trim_end().replace('\n', " "),
-        folder.display()
-    );
+    install.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"]).arg(&wanted);
+    must_succeed(&mut install, "check the network and pip's index, then run this again")?;
+    std::fs::rename(&wanted, folder.join("installed.txt")).context("note the installed packages")?;
+    eprintln!("installed {} in {}", REQUIREMENTS.trim_end().replace('\n', " "), folder.display());
     Ok(())
 }
 

@@ -28,10 +28,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
 
     let data_folder = workspace_root().join("data");
     let serve = serve_arguments(arguments, &data_folder.to_string_lossy());
-    eprintln!(
-        "\n==> skein {}  (Ctrl-C drains and stops it)",
-        serve.join(" ")
-    );
+    eprintln!("\n==> skein {}  (Ctrl-C drains and stops it)", serve.join(" "));
     let mut server = cargo(build_arguments("run"));
     server.args(["--quiet", "--"]).args(serve);
     // What the user named in arguments is relative to where they stand.
@@ -41,22 +38,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
 }
 
 fn build_arguments(verb: &'static str) -> [&'static str; 7] {
-    [
-        verb,
-        "--profile",
-        PROFILE,
-        "--package",
-        "skein-server",
-        "--bin",
-        "skein",
-    ]
+    [verb, "--profile", PROFILE, "--package", "skein-server", "--bin", "skein"]
 }
 
 /// `serve`, the data folder unless the user names one, and what the user wrote.
 fn serve_arguments(user: &[String], data_folder: &str) -> Vec<String> {
-    let names_data_folder = user
-        .iter()
-        .any(|word| word == "--data" || word.starts_with("--data="));
+    let names_data_folder = user.iter().any(|word| word == "--data" || word.starts_with("--data="));
     let mut arguments = vec!["serve".to_owned()];
     if !names_data_folder {
         arguments.extend(["--data".to_owned(), data_folder.to_owned()]);
@@ -77,10 +64,7 @@ mod tests {
     #[test]
     fn the_data_folder_is_ours_unless_the_user_names_one() {
         assert_eq!(served(&[]), "serve --data /skein/data");
-        assert_eq!(
-            served(&["--role", "comet"]),
-            "serve --data /skein/data --role comet"
-        );
+        assert_eq!(served(&["--role", "comet"]), "serve --data /skein/data --role comet");
         assert_eq!(served(&["--data", "d"]), "serve --data d");
         assert_eq!(served(&["--data=d"]), "serve --data=d");
     }

@@ -17,10 +17,7 @@ struct Finished {
 
 impl Steps {
     pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            finished: Vec::new(),
-        }
+        Self { started: Instant::now(), finished: Vec::new() }
     }
 
     /// Runs one step under its header; its outcome appears in the table.
@@ -28,11 +25,7 @@ impl Steps {
         eprintln!("\n==> {name}  [{} elapsed]", shown(self.started.elapsed()));
         let step_started = Instant::now();
         let outcome = work();
-        self.finished.push(Finished {
-            name,
-            took: step_started.elapsed(),
-            succeeded: outcome.is_ok(),
-        });
+        self.finished.push(Finished { name, took: step_started.elapsed(), succeeded: outcome.is_ok() });
         outcome
     }
 
@@ -41,38 +34,20 @@ impl Steps {
     }
 
     fn table(&self) -> String {
-        let width = self
-            .finished
-            .iter()
-            .map(|step| step.name.len())
-            .max()
-            .unwrap_or(0);
+        let width = self.finished.iter().map(|step| step.name.len()).max().unwrap_or(0);
         let mut table = String::new();
         for step in &self.finished {
             let verdict = if step.succeeded { "ok" } else { "FAILED" };
-            table += &format!(
-                "    {:width$}  {:>9}  {verdict}\n",
-                step.name,
-                shown(step.took)
-            );
+            table += &format!("    {:width$}  {:>9}  {verdict}\n", step.name, shown(step.took));
         }
-        table
-            + &format!(
-                "    {:width$}  {:>9}\n",
-                "total",
-                shown(self.started.elapsed())
-            )
+        table + &format!("    {:width$}  {:>9}\n", "total", shown(self.started.elapsed()))
     }
 }
 
 fn shown(duration: Duration) -> String {
     let tenths = duration.as_millis() / 100;
     let (minutes, seconds) = (tenths / 600, tenths % 600);
-    if minutes == 0 {
-        format!("{}.{} s", seconds / 10, seconds % 10)
-    } else {
-        format!("{minutes} m {:02} s", seconds / 10)
-    }
+    if minutes == 0 { format!("{}.{} s", seconds / 10, seconds % 10) } else { format!("{minutes} m {:02} s", seconds / 10) }
 }
 
 #[cfg(test)]
@@ -93,11 +68,7 @@ mod tests {
     fn the_table_names_the_step_that_failed() {
         let mut steps = Steps::new();
         assert_eq!(steps.step("count", || Ok(7)).unwrap(), 7);
-        assert!(
-            steps
-                .step("break", || -> Result<()> { bail!("broken") })
-                .is_err()
-        );
+        assert!(steps.step("break", || -> Result<()> { bail!("broken") }).is_err());
 
         let table = steps.table();
         let line_of = |name| table.lines().find(|line| line.contains(name)).unwrap();

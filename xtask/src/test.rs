@@ -20,12 +20,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
         machine::require_components()?;
         machine::require_c_compiler()
     })?;
-    steps.step("format", || {
-        must_succeed(
-            &mut cargo(["fmt", "--all", "--check"]),
-            "run `cargo fmt --all` and commit what it changed",
-        )
-    })?;
+    steps.step("format", || must_succeed(&mut cargo(["fmt", "--all", "--check"]), "run `cargo fmt --all` and commit what it changed"))?;
     // The rules are tests, too; here they speak before the long build.
     steps.step("tidy", tidy::tidy)?;
     steps.step("third-party peers", peers::set_up)?;

@@ -6,17 +6,12 @@ use std::path::Path;
 use xtask::tidy::{RULES, Violation, Workspace};
 
 fn load() -> Workspace {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the workspace root");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace root");
     Workspace::load(root).expect("read the workspace's files")
 }
 
 fn holds(rule_name: &str) {
-    let rule = RULES
-        .iter()
-        .find(|rule| rule.name == rule_name)
-        .expect("a rule of this name");
+    let rule = RULES.iter().find(|rule| rule.name == rule_name).expect("a rule of this name");
     let violations = (rule.check)(&load());
     let told: Vec<String> = violations.iter().map(Violation::to_string).collect();
     assert!(told.is_empty(), "\n\n{}\n\n", told.join("\n\n"));
@@ -48,15 +43,7 @@ rules! {
 #[test]
 fn the_workspace_that_is_judged_is_not_empty() {
     let workspace = load();
-    for path in [
-        "Cargo.toml",
-        "xtask/src/lib.rs",
-        "crates/server/Cargo.toml",
-        "docs/adr/000-template.md",
-    ] {
-        assert!(
-            workspace.has_file(path),
-            "{path} was not read, so no rule sees files like it"
-        );
+    for path in ["Cargo.toml", "xtask/src/lib.rs", "crates/server/Cargo.toml", "docs/adr/000-template.md"] {
+        assert!(workspace.has_file(path), "{path} was not read, so no rule sees files like it");
     }
 }

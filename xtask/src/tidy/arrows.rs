@@ -21,12 +21,7 @@ use super::{File, Violation, Workspace};
 ///         └────────protocol─────────┴───┘
 /// ```
 const ARROWS: &[(&str, &[&str])] = &[
-    (
-        "server",
-        &[
-            "edge", "logic", "storage", "rpc", "sdk", "domain", "protocol",
-        ],
-    ),
+    ("server", &["edge", "logic", "storage", "rpc", "sdk", "domain", "protocol"]),
     ("edge", &["domain", "protocol"]),
     ("logic", &["domain"]),
     ("storage", &["domain"]),
@@ -34,24 +29,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sdk", &["protocol"]),
     ("domain", &[]),
     ("protocol", &[]),
-    (
-        "testkit",
-        &[
-            "server", "edge", "logic", "storage", "rpc", "sdk", "domain", "protocol", "powercut",
-        ],
-    ),
+    ("testkit", &["server", "edge", "logic", "storage", "rpc", "sdk", "domain", "protocol", "powercut"]),
     ("bench", &["server", "sdk", "domain", "protocol", "testkit"]),
     ("powercut", &[]),
     ("xtask", &[]),
 ];
 
 /// Crates made for testing, and who may name them in `[dev-dependencies]`.
-const FOR_TESTS: &[(&str, &[&str])] = &[
-    ("testkit", &["server", "bench", "testkit"]),
-    ("bench", &[]),
-    ("powercut", &["testkit"]),
-    ("xtask", &[]),
-];
+const FOR_TESTS: &[(&str, &[&str])] =
+    &[("testkit", &["server", "bench", "testkit"]), ("bench", &[]), ("powercut", &["testkit"]), ("xtask", &[])];
 
 /// Libraries a crate must not see, because they belong to another crate's knowledge.
 const KEPT_OUT: &[KeptOut] = &[
@@ -107,14 +93,8 @@ const ARROWS_RULE: &str = "arrows point down only: server → {edge, logic, stor
 const TESTS_RULE: &str = "crates made for testing stay out of the product";
 
 pub fn check(workspace: &Workspace) -> Vec<Violation> {
-    let renamed = workspace
-        .root_manifest()
-        .map(renamed_libraries)
-        .unwrap_or_default();
-    workspace
-        .member_manifests()
-        .flat_map(|manifest| check_manifest(manifest, &renamed))
-        .collect()
+    let renamed = workspace.root_manifest().map(renamed_libraries).unwrap_or_default();
+    workspace.member_manifests().flat_map(|manifest| check_manifest(manifest, &renamed)).collect()
 }
 
 fn check_manifest(manifest: &File, renamed: &BTreeMap<String, String>) -> Vec<Violation> {
@@ -131,17 +111,10 @@ fn check_manifest(manifest: &File, renamed: &BTreeMap<String, String>) -> Vec<Vi
     dependencies(&manifest.text)
         .iter()
         .filter_map(|dependency| {
-            let library = renamed
-                .get(&dependency.library)
-                .unwrap_or(&dependency.library);
+            let library = renamed.get(&dependency.library).unwrap_or(&dependency.library);
             let (problem, rule, advice) = judge(name, library, dependency.kind)?;
             let place = format!("{}:{}", manifest.path, dependency.line);
-            Some(Violation {
-                place,
-                problem,
-                rule,
-                advice,
-            })
+            Some(Violation { place, problem, rule, advice })
         })
         .collect()
 }
@@ -153,40 +126,24 @@ fn crate_name(manifest_path: &str) -> &str {
 
 /// What is wrong with this dependency, by which rule, and what to do instead.
 fn judge(from: &str, library: &str, kind: Kind) -> Option<(String, &'static str, &'static str)> {
-    let sibling = library
-        .strip_prefix("skein-")
-        .or((library == "xtask").then_some("xtask"));
+    let sibling = library.strip_prefix("skein-").or((library == "xtask").then_some("xtask"));
     match (sibling, kind) {
         (Some(to), Kind::Dev) => {
             let (_, allowed) = FOR_TESTS.iter().find(|(tool, _)| *tool == to)?;
-            let advice =
-                "move the test to crates/testkit, or the thing it shares into the crate under test";
-            (!allowed.contains(&from)).then(|| {
-                (
-                    format!("forbidden arrow {from} → {to} (in tests)"),
-                    TESTS_RULE,
-                    advice,
-                )
-            })
+            let advice = "move the test to crates/testkit, or the thing it shares into the crate under test";
+            (!allowed.contains(&from)).then(|| (format!("forbidden arrow {from} → {to} (in tests)"), TESTS_RULE, advice))
         }
         (Some(to), Kind::Product) => {
             let (_, allowed) = ARROWS.iter().find(|(name, _)| *name == from)?;
             let is_tool = FOR_TESTS.iter().any(|(tool, _)| *tool == to);
             let rule = if is_tool { TESTS_RULE } else { ARROWS_RULE };
             let advice = "let both sides meet in a type or port of skein-domain, and join them in the server's wiring";
-            (!allowed.contains(&to))
-                .then(|| (format!("forbidden arrow {from} → {to}"), rule, advice))
+            (!allowed.contains(&to)).then(|| (format!("forbidden arrow {from} → {to}"), rule, advice))
         }
         (None, Kind::Dev) => None,
         (None, Kind::Product) => {
-            let kept_out = KEPT_OUT.iter().find(|kept_out| {
-                kept_out.crates.contains(&from) && kept_out.libraries.contains(&library)
-            })?;
-            Some((
-                format!("forbidden library {from} → {library}"),
-                kept_out.rule,
-                kept_out.advice,
-            ))
+            let kept_out = KEPT_OUT.iter().find(|kept_out| kept_out.crates.contains(&from) && kept_out.libraries.contains(&library))?;
+            Some((format!("forbidden library {from} → {library}"), kept_out.rule, kept_out.advice))
         }
     }
 }
@@ -218,11 +175,7 @@ fn dependencies(manifest: &str) -> Vec<Dependency> {
             section = dependency_section(header.split(']').next().unwrap_or_default());
             if let Some((kind, Some(library))) = section {
                 let library = unquoted(library).to_owned();
-                found.push(Dependency {
-                    line: index + 1,
-                    kind,
-                    library,
-                });
+                found.push(Dependency { line: index + 1, kind, library });
             }
             continue;
         }
@@ -246,11 +199,7 @@ fn dependencies(manifest: &str) -> Vec<Dependency> {
                 let is_entry = !name.is_empty() && !value.trim().is_empty();
                 if is_entry {
                     let library = package.unwrap_or_else(|| name.to_owned());
-                    found.push(Dependency {
-                        line: index + 1,
-                        kind,
-                        library,
-                    });
+                    found.push(Dependency { line: index + 1, kind, library });
                 }
             }
         }
@@ -261,11 +210,7 @@ fn dependencies(manifest: &str) -> Vec<Dependency> {
 /// `target.'cfg(unix)'.dev-dependencies.tokio` → (dev, tokio).
 fn dependency_section(header: &str) -> Option<(Kind, Option<&str>)> {
     let (before, after) = header.rsplit_once("dependencies")?;
-    let kind = if before.ends_with("dev-") {
-        Kind::Dev
-    } else {
-        Kind::Product
-    };
+    let kind = if before.ends_with("dev-") { Kind::Dev } else { Kind::Product };
     match after {
         "" => Some((kind, None)),
         _ => Some((kind, Some(after.strip_prefix('.')?))),
@@ -275,15 +220,8 @@ fn dependency_section(header: &str) -> Option<(Kind, Option<&str>)> {
 /// The value of `package = "…"` in a line.
 fn package_in(line: &str) -> Option<&str> {
     let (before, rest) = line.split_once("package")?;
-    let is_key = before
-        .chars()
-        .last()
-        .is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '-');
-    let value = rest
-        .trim_start()
-        .strip_prefix('=')?
-        .trim_start()
-        .strip_prefix('"')?;
+    let is_key = before.chars().last().is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '-');
+    let value = rest.trim_start().strip_prefix('=')?.trim_start().strip_prefix('"')?;
     value.split('"').next().filter(|_| is_key)
 }
 
@@ -307,29 +245,19 @@ mod tests {
     fn problems(path: &str, manifest: &str) -> Vec<String> {
         let root = "[workspace.dependencies]\ndb = { package = \"rusqlite\", version = \"1\" }\n";
         let workspace = Workspace::made_up(&[("Cargo.toml", root), (path, manifest)]);
-        check(&workspace)
-            .into_iter()
-            .map(|violation| format!("{} {}", violation.place, violation.problem))
-            .collect()
+        check(&workspace).into_iter().map(|violation| format!("{} {}", violation.place, violation.problem)).collect()
     }
 
     #[test]
     fn arrows_of_the_picture_pass() {
         let manifest = "[package]\nname = \"skein-edge\"\n\n[dependencies]\nskein-domain.workspace = true\nskein-protocol = { path = \"../protocol\" }\naxum = \"0.8\"\n";
-        assert_eq!(
-            problems("crates/edge/Cargo.toml", manifest),
-            Vec::<String>::new()
-        );
+        assert_eq!(problems("crates/edge/Cargo.toml", manifest), Vec::<String>::new());
     }
 
     #[test]
     fn a_sideways_arrow_is_caught_with_its_line() {
-        let manifest =
-            "[dependencies]\nskein-domain.workspace = true\nskein-storage.workspace = true\n";
-        assert_eq!(
-            problems("crates/logic/Cargo.toml", manifest),
-            ["crates/logic/Cargo.toml:3 forbidden arrow logic → storage"]
-        );
+        let manifest = "[dependencies]\nskein-domain.workspace = true\nskein-storage.workspace = true\n";
+        assert_eq!(problems("crates/logic/Cargo.toml", manifest), ["crates/logic/Cargo.toml:3 forbidden arrow logic → storage"]);
     }
 
     #[test]
@@ -343,10 +271,7 @@ mod tests {
             "[target.'cfg(unix)'.dependencies]\nskein-server.workspace = true\n",
         ] {
             let found = problems("crates/domain/Cargo.toml", manifest);
-            assert!(
-                matches!(&found[..], [one] if one.ends_with("forbidden arrow domain → server")),
-                "{manifest}{found:?}"
-            );
+            assert!(matches!(&found[..], [one] if one.ends_with("forbidden arrow domain → server")), "{manifest}{found:?}");
         }
     }
 
@@ -361,34 +286,16 @@ mod tests {
             ("crates/domain/Cargo.toml", "reqwest"),
             ("crates/protocol/Cargo.toml", "tokio"),
         ] {
-            let found = problems(
-                path,
-                &format!("[dependencies]\n{library}.workspace = true\n"),
-            );
-            assert!(
-                matches!(&found[..], [one] if one.contains(library)),
-                "{path} {library} {found:?}"
-            );
+            let found = problems(path, &format!("[dependencies]\n{library}.workspace = true\n"));
+            assert!(matches!(&found[..], [one] if one.contains(library)), "{path} {library} {found:?}");
         }
-        assert_eq!(
-            problems(
-                "crates/storage/Cargo.toml",
-                "[dependencies]\nrusqlite.workspace = true\n"
-            ),
-            Vec::<String>::new()
-        );
+        assert_eq!(problems("crates/storage/Cargo.toml", "[dependencies]\nrusqlite.workspace = true\n"), Vec::<String>::new());
     }
 
     #[test]
     fn a_rename_in_the_root_manifest_hides_nothing() {
-        let found = problems(
-            "crates/edge/Cargo.toml",
-            "[dependencies]\ndb.workspace = true\n",
-        );
-        assert_eq!(
-            found,
-            ["crates/edge/Cargo.toml:2 forbidden library edge → rusqlite"]
-        );
+        let found = problems("crates/edge/Cargo.toml", "[dependencies]\ndb.workspace = true\n");
+        assert_eq!(found, ["crates/edge/Cargo.toml:2 forbidden library edge → rusqlite"]);
     }
 
     #[test]
@@ -398,44 +305,26 @@ mod tests {
         assert_eq!(problems("crates/server/Cargo.toml", in_product).len(), 1);
         assert_eq!(problems("crates/server/Cargo.toml", in_tests).len(), 0);
         assert_eq!(problems("crates/edge/Cargo.toml", in_tests).len(), 1);
-        assert_eq!(
-            problems(
-                "crates/server/Cargo.toml",
-                "[dev-dependencies]\nxtask = { path = \"../../xtask\" }\n"
-            )
-            .len(),
-            1
-        );
+        assert_eq!(problems("crates/server/Cargo.toml", "[dev-dependencies]\nxtask = { path = \"../../xtask\" }\n").len(), 1);
     }
 
     #[test]
     fn tests_may_use_real_parts() {
-        let manifest =
-            "[dev-dependencies]\nskein-storage.workspace = true\ntokio.workspace = true\n";
-        assert_eq!(
-            problems("crates/logic/Cargo.toml", manifest),
-            Vec::<String>::new()
-        );
+        let manifest = "[dev-dependencies]\nskein-storage.workspace = true\ntokio.workspace = true\n";
+        assert_eq!(problems("crates/logic/Cargo.toml", manifest), Vec::<String>::new());
     }
 
     #[test]
     fn a_crate_outside_the_picture_is_named() {
         let found = problems("crates/novelty/Cargo.toml", "[dependencies]\n");
-        assert_eq!(
-            found,
-            ["crates/novelty/Cargo.toml the crate novelty is not in the picture"]
-        );
+        assert_eq!(found, ["crates/novelty/Cargo.toml the crate novelty is not in the picture"]);
     }
 
     #[test]
     fn lists_that_span_lines_are_not_entries() {
         let manifest = "[features]\nx = []\n[dependencies]\ntokio = { version = \"1\", features = [\n    \"net\",\n] }\n# axum = \"1\"\n[lints]\nworkspace = true\n";
         let found = dependencies(manifest);
-        let expected = [Dependency {
-            line: 4,
-            kind: Kind::Product,
-            library: "tokio".to_owned(),
-        }];
+        let expected = [Dependency { line: 4, kind: Kind::Product, library: "tokio".to_owned() }];
         assert_eq!(found, expected);
     }
 }

@@ -6,10 +6,7 @@ const RULE: &str = "a link in a document leads somewhere, also after files move"
 const ADVICE: &str = "correct the path (it is relative to the document), or remove the link";
 
 pub fn check(workspace: &Workspace) -> Vec<Violation> {
-    workspace
-        .markdown_files()
-        .flat_map(|document| check_document(document, |path| workspace.exists(path)))
-        .collect()
+    workspace.markdown_files().flat_map(|document| check_document(document, |path| workspace.exists(path))).collect()
 }
 
 fn check_document(document: &File, exists: impl Fn(&str) -> bool) -> Vec<Violation> {
@@ -40,9 +37,7 @@ fn relative_links(text: &str) -> Vec<(usize, &str)> {
             continue;
         }
         let targets = inline_targets(line).chain(definition_target(line));
-        let files = targets
-            .filter_map(file_of_target)
-            .map(|file| (index + 1, file));
+        let files = targets.filter_map(file_of_target).map(|file| (index + 1, file));
         links.extend(files);
     }
     links
@@ -95,17 +90,10 @@ mod tests {
     use super::*;
 
     fn broken_links(text: &str) -> Vec<String> {
-        let document = File {
-            path: "docs/guide/start.md".to_owned(),
-            text: text.to_owned(),
-        };
-        let exists =
-            |path: &str| ["README.md", "docs/protocol.md", "docs/guide/next.md"].contains(&path);
+        let document = File { path: "docs/guide/start.md".to_owned(), text: text.to_owned() };
+        let exists = |path: &str| ["README.md", "docs/protocol.md", "docs/guide/next.md"].contains(&path);
         let violations = check_document(&document, exists);
-        violations
-            .into_iter()
-            .map(|violation| format!("{} {}", violation.place, violation.problem))
-            .collect()
+        violations.into_iter().map(|violation| format!("{} {}", violation.place, violation.problem)).collect()
     }
 
     #[test]
@@ -117,10 +105,7 @@ mod tests {
     #[test]
     fn a_link_to_nothing_is_named_with_its_line() {
         let expected = ["docs/guide/start.md:2 no file for the link to gone.md"];
-        assert_eq!(
-            broken_links("fine\n[a](next.md), [b](gone.md#part)\n"),
-            expected
-        );
+        assert_eq!(broken_links("fine\n[a](next.md), [b](gone.md#part)\n"), expected);
         assert_eq!(broken_links("\n[b]: gone.md\n"), expected);
     }
 
@@ -131,10 +116,7 @@ mod tests {
 
     #[test]
     fn examples_in_code_are_not_links() {
-        assert_eq!(
-            broken_links("`[a](gone.md)`\n```\n[a](gone.md)\n```\n"),
-            Vec::<String>::new()
-        );
+        assert_eq!(broken_links("`[a](gone.md)`\n```\n[a](gone.md)\n```\n"), Vec::<String>::new());
         assert_eq!(broken_links("`code` [a](gone.md) `code`").len(), 1);
     }
 }

@@ -23,34 +23,13 @@ pub struct Rule {
 }
 
 pub const RULES: &[Rule] = &[
-    Rule {
-        name: "arrows",
-        check: arrows::check,
-    },
-    Rule {
-        name: "crate heads",
-        check: sources::check_crate_heads,
-    },
-    Rule {
-        name: "forbidden words",
-        check: sources::check_forbidden_words,
-    },
-    Rule {
-        name: "file length",
-        check: sources::check_file_length,
-    },
-    Rule {
-        name: "no unsafe",
-        check: sources::check_unsafe,
-    },
-    Rule {
-        name: "no IO in contracts",
-        check: sources::check_contracts_do_no_io,
-    },
-    Rule {
-        name: "links",
-        check: links::check,
-    },
+    Rule { name: "arrows", check: arrows::check },
+    Rule { name: "crate heads", check: sources::check_crate_heads },
+    Rule { name: "forbidden words", check: sources::check_forbidden_words },
+    Rule { name: "file length", check: sources::check_file_length },
+    Rule { name: "no unsafe", check: sources::check_unsafe },
+    Rule { name: "no IO in contracts", check: sources::check_contracts_do_no_io },
+    Rule { name: "links", check: links::check },
 ];
 
 #[derive(Debug)]
@@ -65,40 +44,22 @@ pub struct Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            place,
-            problem,
-            rule,
-            advice,
-        } = self;
-        write!(
-            f,
-            "{place}: {problem}\n    rule: {rule}\n    do:   {advice}"
-        )
+        let Self { place, problem, rule, advice } = self;
+        write!(f, "{place}: {problem}\n    rule: {rule}\n    do:   {advice}")
     }
 }
 
 /// The verb: all rules on the real workspace.
 pub fn tidy() -> Result<()> {
     let workspace = Workspace::load(workspace_root())?;
-    let violations: Vec<Violation> = RULES
-        .iter()
-        .flat_map(|rule| (rule.check)(&workspace))
-        .collect();
+    let violations: Vec<Violation> = RULES.iter().flat_map(|rule| (rule.check)(&workspace)).collect();
     for violation in &violations {
         eprintln!("{violation}");
     }
     if !violations.is_empty() {
-        bail!(
-            "{} violations of the tidy rules, each with what to do above",
-            violations.len()
-        );
+        bail!("{} violations of the tidy rules, each with what to do above", violations.len());
     }
-    eprintln!(
-        "{} rules hold in {} files",
-        RULES.len(),
-        workspace.files.len()
-    );
+    eprintln!("{} rules hold in {} files", RULES.len(), workspace.files.len());
     Ok(())
 }
 
@@ -119,10 +80,7 @@ impl Workspace {
         let mut files = Vec::new();
         collect(root, "", &mut files)?;
         files.sort_by(|one, other| one.path.cmp(&other.path));
-        Ok(Self {
-            root: root.to_owned(),
-            files,
-        })
+        Ok(Self { root: root.to_owned(), files })
     }
 
     pub fn has_file(&self, path: &str) -> bool {
@@ -141,10 +99,7 @@ impl Workspace {
     fn member_manifests(&self) -> impl Iterator<Item = &File> {
         self.files.iter().filter(|file| {
             let parts: Vec<&str> = file.path.split('/').collect();
-            matches!(
-                parts[..],
-                ["crates", _, "Cargo.toml"] | ["xtask", "Cargo.toml"]
-            )
+            matches!(parts[..], ["crates", _, "Cargo.toml"] | ["xtask", "Cargo.toml"])
         })
     }
 
@@ -163,19 +118,12 @@ fn collect(root: &Path, folder: &str, files: &mut Vec<File>) -> Result<()> {
     for entry in entries {
         let entry = entry.with_context(|| format!("list {folder}"))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if folder.is_empty() {
-            name.clone()
-        } else {
-            format!("{folder}/{name}")
-        };
-        let kind = entry
-            .file_type()
-            .with_context(|| format!("look at {path}"))?;
+        let path = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+        let kind = entry.file_type().with_context(|| format!("look at {path}"))?;
         if kind.is_dir() && !holds_no_sources(&path, &name) {
             collect(root, &path, files)?;
         } else if kind.is_file() && is_judged(&name) {
-            let text =
-                std::fs::read_to_string(entry.path()).with_context(|| format!("read {path}"))?;
+            let text = std::fs::read_to_string(entry.path()).with_context(|| format!("read {path}"))?;
             files.push(File { path, text });
         }
     }
@@ -195,16 +143,7 @@ fn is_judged(name: &str) -> bool {
 impl Workspace {
     /// A workspace that exists in the test alone.
     fn made_up(files: &[(&str, &str)]) -> Self {
-        let files = files
-            .iter()
-            .map(|(path, text)| File {
-                path: (*path).to_owned(),
-                text: (*text).to_owned(),
-            })
-            .collect();
-        Self {
-            root: PathBuf::from("/nowhere"),
-            files,
-        }
+        let files = files.iter().map(|(path, text)| File { path: (*path).to_owned(), text: (*text).to_owned() }).collect();
+        Self { root: PathBuf::from("/nowhere"), files }
     }
 }

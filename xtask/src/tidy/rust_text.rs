@@ -15,11 +15,7 @@ pub fn code_only(text: &str) -> String {
                 continue;
             }
         };
-        code.extend(
-            characters[at..end]
-                .iter()
-                .map(|&c| if c == '\n' { '\n' } else { ' ' }),
-        );
+        code.extend(characters[at..end].iter().map(|&c| if c == '\n' { '\n' } else { ' ' }));
         at = end;
     }
     code
@@ -98,21 +94,14 @@ fn character_end(characters: &[char], at: usize) -> Option<usize> {
 
 /// `r"…"`, `r#"…"#` and so on; none for a raw identifier.
 fn raw_string_end(characters: &[char], at: usize) -> Option<usize> {
-    let hashes = characters[at + 1..]
-        .iter()
-        .take_while(|&&c| c == '#')
-        .count();
+    let hashes = characters[at + 1..].iter().take_while(|&&c| c == '#').count();
     let quote = at + 1 + hashes;
     if characters.get(quote) != Some(&'"') {
         return None;
     }
     let mut end = quote + 1;
     while end < characters.len() {
-        let closing_hashes = characters[end + 1..]
-            .iter()
-            .take(hashes)
-            .filter(|&&c| c == '#')
-            .count();
+        let closing_hashes = characters[end + 1..].iter().take(hashes).filter(|&&c| c == '#').count();
         if characters[end] == '"' && closing_hashes == hashes {
             return Some(end + 1 + hashes);
         }
@@ -127,10 +116,7 @@ mod tests {
 
     /// The words left when blanks are squeezed.
     fn words(text: &str) -> String {
-        code_only(text)
-            .split_whitespace()
-            .collect::<Vec<_>>()
-            .join(" ")
+        code_only(text).split_whitespace().collect::<Vec<_>>().join(" ")
     }
 
     #[test]
@@ -142,19 +128,13 @@ mod tests {
     #[test]
     fn strings_go_with_their_escapes() {
         assert_eq!(words(r#"a("b \" // c") + d"#), "a( ) + d");
-        assert_eq!(
-            words("f(r##\"x \"# y\"##, br\"z\", r#type)"),
-            "f( , b , r#type)"
-        );
+        assert_eq!(words("f(r##\"x \"# y\"##, br\"z\", r#type)"), "f( , b , r#type)");
         assert_eq!(words("for \"x\""), "for");
     }
 
     #[test]
     fn a_lifetime_is_not_a_character() {
-        assert_eq!(
-            words("fn f<'a>(x: &'a str, y: char) { y == 'q' || y == '\\'' }"),
-            "fn f<'a>(x: &'a str, y: char) { y == || y == }"
-        );
+        assert_eq!(words("fn f<'a>(x: &'a str, y: char) { y == 'q' || y == '\\'' }"), "fn f<'a>(x: &'a str, y: char) { y == || y == }");
     }
 
     #[test]

@@ -11,18 +11,9 @@ const UNSAFE_FOLDER: &str = "crates/powercut/";
 
 /// Words that mark unfinished work.
 const FORBIDDEN: &[(&str, &str)] = &[
-    (
-        "todo!",
-        "finish it, or leave the whole feature out of this change",
-    ),
-    (
-        "unimplemented!",
-        "finish it, or leave the whole feature out of this change",
-    ),
-    (
-        "#[ignore",
-        "make the test pass, or give a test over a minute its full form in `cargo xtask soak` and a short one here",
-    ),
+    ("todo!", "finish it, or leave the whole feature out of this change"),
+    ("unimplemented!", "finish it, or leave the whole feature out of this change"),
+    ("#[ignore", "make the test pass, or give a test over a minute its full form in `cargo xtask soak` and a short one here"),
     ("dead_code", "delete what nobody uses; the history keeps it"),
 ];
 
@@ -43,9 +34,7 @@ const OUTSIDE_WORLD: &[&str] = &[
 ];
 
 pub fn check_crate_heads(workspace: &Workspace) -> Vec<Violation> {
-    let roots = workspace
-        .rust_files()
-        .filter(|file| is_crate_root(&file.path));
+    let roots = workspace.rust_files().filter(|file| is_crate_root(&file.path));
     let headless = roots.filter(|file| {
         let first_line = file.text.lines().find(|line| !line.trim().is_empty());
         !first_line.is_some_and(|line| line.starts_with("//!"))
@@ -118,18 +107,12 @@ pub fn check_file_length(workspace: &Workspace) -> Vec<Violation> {
 
 /// Generators write this marker into the first lines.
 fn is_generated(file: &File) -> bool {
-    file.text
-        .lines()
-        .take(5)
-        .any(|line| line.contains("@generated"))
+    file.text.lines().take(5).any(|line| line.contains("@generated"))
 }
 
 pub fn check_contracts_do_no_io(workspace: &Workspace) -> Vec<Violation> {
     let mut violations = Vec::new();
-    for file in workspace
-        .rust_files()
-        .filter(|file| is_contract(&file.path))
-    {
+    for file in workspace.rust_files().filter(|file| is_contract(&file.path)) {
         // Tests of a contract may read their vectors from files.
         let code = code_only(&file.text);
         let product_code = code.split("#[cfg(test)]").next().unwrap_or_default();
@@ -148,8 +131,7 @@ pub fn check_contracts_do_no_io(workspace: &Workspace) -> Vec<Violation> {
 }
 
 fn is_contract(path: &str) -> bool {
-    let in_contract =
-        path.starts_with("crates/domain/src/") || path.starts_with("crates/protocol/src/");
+    let in_contract = path.starts_with("crates/domain/src/") || path.starts_with("crates/protocol/src/");
     in_contract && !path.ends_with("/tests.rs")
 }
 
@@ -162,8 +144,7 @@ fn uses_path(line: &str, path: &str) -> bool {
         return false;
     };
     let group_start = format!("{krate}::{{");
-    line.split_once(&group_start)
-        .is_some_and(|(_, group)| has_word(group, module))
+    line.split_once(&group_start).is_some_and(|(_, group)| has_word(group, module))
 }
 
 /// Every line of Rust in the workspace, numbered from 1, without comments and literals.
@@ -171,10 +152,7 @@ fn lines_of_code(workspace: &Workspace) -> impl Iterator<Item = (&File, usize, S
     workspace.rust_files().flat_map(|file| {
         let code = code_only(&file.text);
         let lines: Vec<String> = code.lines().map(str::to_owned).collect();
-        lines
-            .into_iter()
-            .enumerate()
-            .map(move |(index, line)| (file, index + 1, line))
+        lines.into_iter().enumerate().map(move |(index, line)| (file, index + 1, line))
     })
 }
 
@@ -196,147 +174,53 @@ mod tests {
 
     fn places(check: fn(&Workspace) -> Vec<Violation>, path: &str, text: &str) -> Vec<String> {
         let workspace = Workspace::made_up(&[(path, text)]);
-        check(&workspace)
-            .into_iter()
-            .map(|violation| violation.place)
-            .collect()
+        check(&workspace).into_iter().map(|violation| violation.place).collect()
     }
 
     const NONE: [&str; 0] = [];
 
     #[test]
     fn every_crate_root_opens_with_a_head() {
-        for root in [
-            "crates/edge/src/lib.rs",
-            "crates/server/src/main.rs",
-            "crates/testkit/src/bin/check.rs",
-            "xtask/src/main.rs",
-        ] {
+        for root in ["crates/edge/src/lib.rs", "crates/server/src/main.rs", "crates/testkit/src/bin/check.rs", "xtask/src/main.rs"] {
             assert_eq!(places(check_crate_heads, root, "pub mod a;\n"), [root]);
-            assert_eq!(
-                places(check_crate_heads, root, "\n//! What it owns.\n"),
-                NONE
-            );
+            assert_eq!(places(check_crate_heads, root, "\n//! What it owns.\n"), NONE);
         }
-        assert_eq!(
-            places(
-                check_crate_heads,
-                "crates/edge/src/comet/hub.rs",
-                "pub struct Hub;\n"
-            ),
-            NONE
-        );
+        assert_eq!(places(check_crate_heads, "crates/edge/src/comet/hub.rs", "pub struct Hub;\n"), NONE);
     }
 
     #[test]
     fn unfinished_work_is_caught_in_code_and_not_in_prose() {
         let path = "crates/edge/src/hub.rs";
-        for code in [
-            "todo!()",
-            "unimplemented!(\"later\")",
-            "#[ignore = \"slow\"]",
-            "#[allow(dead_code)]",
-        ] {
-            assert_eq!(
-                places(
-                    check_forbidden_words,
-                    path,
-                    &format!("fn f() {{\n{code}\n}}")
-                ),
-                ["crates/edge/src/hub.rs:2"],
-                "{code}"
-            );
+        for code in ["todo!()", "unimplemented!(\"later\")", "#[ignore = \"slow\"]", "#[allow(dead_code)]"] {
+            assert_eq!(places(check_forbidden_words, path, &format!("fn f() {{\n{code}\n}}")), ["crates/edge/src/hub.rs:2"], "{code}");
         }
-        assert_eq!(
-            places(
-                check_forbidden_words,
-                path,
-                "// no todo!() here\nlet x = \"unimplemented!\";\nmytodo!();\n"
-            ),
-            NONE
-        );
+        assert_eq!(places(check_forbidden_words, path, "// no todo!() here\nlet x = \"unimplemented!\";\nmytodo!();\n"), NONE);
     }
 
     #[test]
     fn unsafe_is_caught_outside_its_folder() {
         let code = "fn f() {\n    unsafe { g() }\n}\n";
-        assert_eq!(
-            places(check_unsafe, "crates/edge/src/hub.rs", code),
-            ["crates/edge/src/hub.rs:2"]
-        );
-        assert_eq!(
-            places(check_unsafe, "crates/powercut/src/lib.rs", code),
-            NONE
-        );
-        assert_eq!(
-            places(
-                check_unsafe,
-                "crates/edge/src/hub.rs",
-                "#![deny(unsafe_code)] // unsafe\n"
-            ),
-            NONE
-        );
+        assert_eq!(places(check_unsafe, "crates/edge/src/hub.rs", code), ["crates/edge/src/hub.rs:2"]);
+        assert_eq!(places(check_unsafe, "crates/powercut/src/lib.rs", code), NONE);
+        assert_eq!(places(check_unsafe, "crates/edge/src/hub.rs", "#![deny(unsafe_code)] // unsafe\n"), NONE);
     }
 
     #[test]
     fn long_files_are_caught_unless_generated() {
         let long = "\n".repeat(LINES_MAX + 1);
-        assert_eq!(
-            places(check_file_length, "crates/edge/src/hub.rs", &long),
-            ["crates/edge/src/hub.rs"]
-        );
-        assert_eq!(
-            places(check_file_length, "crates/edge/src/hub.rs", &long[1..]),
-            NONE
-        );
-        assert_eq!(
-            places(
-                check_file_length,
-                "crates/edge/src/hub.rs",
-                &format!("// @generated by a tool\n{long}")
-            ),
-            NONE
-        );
+        assert_eq!(places(check_file_length, "crates/edge/src/hub.rs", &long), ["crates/edge/src/hub.rs"]);
+        assert_eq!(places(check_file_length, "crates/edge/src/hub.rs", &long[1..]), NONE);
+        assert_eq!(places(check_file_length, "crates/edge/src/hub.rs", &format!("// @generated by a tool\n{long}")), NONE);
     }
 
     #[test]
     fn io_in_a_contract_is_caught_outside_its_tests() {
         let path = "crates/domain/src/ports.rs";
-        for code in [
-            "use tokio::net::TcpSocket;",
-            "use tokio::{net, sync};",
-            "let t = std::fs::read(p);",
-            "x: TcpStream,",
-        ] {
-            assert_eq!(
-                places(check_contracts_do_no_io, path, &format!("\n{code}\n")),
-                ["crates/domain/src/ports.rs:2"],
-                "{code}"
-            );
+        for code in ["use tokio::net::TcpSocket;", "use tokio::{net, sync};", "let t = std::fs::read(p);", "x: TcpStream,"] {
+            assert_eq!(places(check_contracts_do_no_io, path, &format!("\n{code}\n")), ["crates/domain/src/ports.rs:2"], "{code}");
         }
-        assert_eq!(
-            places(
-                check_contracts_do_no_io,
-                path,
-                "use tokio::sync::mpsc;\nuse std::net::IpAddr;\n"
-            ),
-            NONE
-        );
-        assert_eq!(
-            places(
-                check_contracts_do_no_io,
-                path,
-                "#[cfg(test)]\nmod tests { use std::fs; }\n"
-            ),
-            NONE
-        );
-        assert_eq!(
-            places(
-                check_contracts_do_no_io,
-                "crates/storage/src/a.rs",
-                "use std::fs;\n"
-            ),
-            NONE
-        );
+        assert_eq!(places(check_contracts_do_no_io, path, "use tokio::sync::mpsc;\nuse std::net::IpAddr;\n"), NONE);
+        assert_eq!(places(check_contracts_do_no_io, path, "#[cfg(test)]\nmod tests { use std::fs; }\n"), NONE);
+        assert_eq!(places(check_contracts_do_no_io, "crates/storage/src/a.rs", "use std::fs;\n"), NONE);
     }
 }

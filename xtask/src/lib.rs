@@ -1,7 +1,7 @@
 //! The workspace's own tool, as a library so that its rules can be tested like everything else.
 //!
 //! Owns: starting the product from a fresh clone ([`run`]), proving a change ([`test`]), running the checker
-//! ([`check`]), and the rules no compiler knows ([`tidy`]).
+//! ([`check`]), the third-party programs tests talk to ([`peers`]), and the rules no compiler knows ([`tidy`]).
 //!
 //! **Invariant:** needs the standard library and `anyhow` only: it is compiled before anything else, on machines that
 //! have nothing yet.
@@ -11,7 +11,7 @@
 pub mod check;
 mod command;
 mod machine;
-mod peers;
+pub mod peers;
 pub mod run;
 mod steps;
 pub mod test;

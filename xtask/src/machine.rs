@@ -44,7 +44,7 @@ pub fn require_c_compiler() -> Result<()> {
     if c_compiles() {
         return Ok(());
     }
-    let missing = "no working C compiler found (tried $CC, then cc)";
+    let missing = "no working C compiler found (tried $CC, or cc where that is unset)";
     install(missing, &["gcc", "libc6-dev"])?;
     if !c_compiles() {
         bail!("{missing}, also after installing gcc\n  next: see what `cc -x c -` says; unset CC if it names another compiler");

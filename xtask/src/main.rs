@@ -12,6 +12,7 @@ cargo xtask <verb>
   test            everything a change must pass: format, clippy, tidy rules, all tests
   check [args…]   build the checker and run it; arguments go to it, for example --seeds 200 or --seed 17
   tidy            the tidy rules alone
+  peers           set up the tests' third-party peers, so that a plain `cargo test` finds them
 ";
 
 /// As in sysexits.h: the command line itself was wrong.
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "test" => xtask::test::test(),
         "check" => xtask::check::check(rest),
         "tidy" => xtask::tidy::tidy(),
+        "peers" => xtask::peers::set_up(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(())

@@ -3,7 +3,7 @@
 //!
 //! They are Python packages (`websockets` as a client, `aiosmtpd` as a mail sink) in a virtual environment under
 //! `target/peers`. Tests find its interpreter in the environment variable `SKEIN_PYTHON`: `.cargo/config.toml` sets it for
-//! whatever cargo starts, so a plain `cargo test` works once `cargo xtask test` has been here. A test that needs a peer
+//! whatever cargo starts, so a plain `cargo test` works once `cargo xtask test` or `cargo xtask peers` has been here. A test that needs a peer
 //! fails without it; it never passes by leaving it out.
 
 use std::path::Path;
@@ -13,6 +13,9 @@ use anyhow::{Context, Result};
 
 use crate::command::{must_succeed, succeeds, workspace_root};
 use crate::machine;
+
+/// From the workspace's root. Not below CARGO_TARGET_DIR: `.cargo/config.toml` names this place.
+const FOLDER: &str = "target/peers";
 
 /// The whole closure, so that the same versions are used everywhere and for years.
 const REQUIREMENTS: &str = "\
@@ -24,8 +27,7 @@ attrs==25.3.0
 
 /// Makes `target/peers` hold exactly [`REQUIREMENTS`]; costs a moment when it does already.
 pub fn set_up() -> Result<()> {
-    // Not below CARGO_TARGET_DIR: .cargo/config.toml must name the same place.
-    let folder = workspace_root().join("target/peers");
+    let folder = workspace_root().join(FOLDER);
     if is_current(&folder) {
         eprintln!("{} is up to date", folder.display());
         return Ok(());
@@ -66,4 +68,16 @@ fn require_venv() -> Result<()> {
 /// Debian ships `venv` without `ensurepip` until python3-venv is installed, and then fails half-way.
 fn has_venv() -> bool {
     succeeds(Command::new("python3").args(["-c", "import venv, ensurepip"]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cargo_tells_tests_where_the_peers_are() {
+        let config = std::fs::read_to_string(workspace_root().join(".cargo/config.toml")).unwrap();
+        let expected = format!("SKEIN_PYTHON = {{ value = \"{FOLDER}/bin/python\", relative = true }}");
+        assert!(config.contains(&expected), "{config}");
+    }
 }

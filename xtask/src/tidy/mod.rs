@@ -57,7 +57,7 @@ pub fn tidy() -> Result<()> {
         eprintln!("{violation}");
     }
     if !violations.is_empty() {
-        bail!("{} violations of the tidy rules, each with what to do above", violations.len());
+        bail!("the tidy rules are broken in {} places, each with what to do above", violations.len());
     }
     eprintln!("{} rules hold in {} files", RULES.len(), workspace.files.len());
     Ok(())

@@ -1,1 +1,19 @@
-//! Placeholder until its first module lands.
+//! The doors of `skein-domain` over gRPC: a client that is the trait, and a server that wraps any implementation of it.
+//!
+//! **Invariant:** a caller cannot tell which implementation it holds; `tests/contract.rs` runs the same suite on both.
+//! Every call has a deadline; every wait and queue is bounded. A stream that breaks answers what was under way with
+//! `retry_same_key`, because nobody knows whether it took effect.
+
+mod delivery;
+mod envelope;
+mod logic;
+mod peer;
+
+pub use delivery::{RemoteDelivery, delivery_service};
+pub use logic::{RemoteLogic, logic_service};
+pub use peer::{Peer, Secret};
+
+mod proto {
+    #![allow(clippy::all)]
+    tonic::include_proto!("skein.door.v1");
+}

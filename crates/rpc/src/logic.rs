@@ -1,0 +1,285 @@
+//! The Logic door: edge → logic. Commands share one ordered stream; the rest are single calls.
+
+use crate::envelope::{failure, outcome, pack, reply, unpack};
+use crate::peer::{Demand, MESSAGE_BYTES_MAX, Peer, Present, Secret, deadline};
+use crate::proto::logic_client::LogicClient;
+use crate::proto::logic_server::{Logic as LogicRpc, LogicServer};
+use crate::proto::{self, Question};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, Stream, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
+use skein_domain::door::{CALL_DEADLINE_MS, Caller, Connect, Connected, Logic, NodeLoad, Origin};
+use skein_domain::id::NodeId;
+use skein_domain::push::ConnectionRef;
+use skein_domain::{Code, Error, Result};
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tonic::service::interceptor::InterceptedService;
+use tonic::transport::Channel;
+use tonic::{Request, Response, Status, Streaming};
+
+/// Commands handed to the stream and not yet answered, per pair of processes; beyond it a command is answered `busy`.
+const UNDER_WAY_MAX: usize = 8_192;
+/// Commands one stream has running on the serving side; beyond it the stream is not read.
+const RUNNING_MAX: usize = 1_024;
+const RECONNECT_MS: [u64; 5] = [50, 100, 250, 500, 1_000];
+
+type Client = LogicClient<InterceptedService<Channel, Present>>;
+
+// === impl RemoteLogic ===
+
+/// Logic in another process. Cheap to clone; the stream ends with the last clone.
+#[derive(Clone)]
+pub struct RemoteLogic {
+    client: Client,
+    asks: mpsc::Sender<Ask>,
+    _stream: Arc<DropGuard>,
+}
+
+struct Ask {
+    caller: Caller,
+    command: Command,
+    answer: oneshot::Sender<Result<Reply>>,
+}
+
+impl RemoteLogic {
+    pub fn new(peer: &Peer) -> Self {
+        let client = LogicClient::with_interceptor(peer.channel.clone(), peer.present())
+            .max_decoding_message_size(MESSAGE_BYTES_MAX)
+            .max_encoding_message_size(MESSAGE_BYTES_MAX);
+        let (asks, waiting) = mpsc::channel(UNDER_WAY_MAX);
+        let shutdown = CancellationToken::new();
+        tokio::spawn(keep_stream(client.clone(), waiting, shutdown.clone()));
+        Self { client, asks, _stream: Arc::new(shutdown.drop_guard()) }
+    }
+
+    async fn ask<Q: Serialize + Sync, A: DeserializeOwned>(&self, kind: &str, body: &Q) -> Result<A> {
+        let question = Question { kind: kind.into(), body: pack(body)? };
+        let mut client = self.client.clone();
+        match tokio::time::timeout(deadline(), client.ask(question)).await {
+            Ok(Ok(response)) => outcome(response.into_inner()),
+            Ok(Err(status)) => Err(failure(status)),
+            Err(_) => Err(Error::new(Code::Timeout, "logic did not answer in time")),
+        }
+    }
+}
+
+#[async_trait]
+impl Logic for RemoteLogic {
+    async fn connect(&self, connect: Connect) -> Result<Connected> {
+        self.ask("connect", &connect).await
+    }
+
+    async fn disconnect(&self, node: NodeId, connection: ConnectionRef) -> Result<()> {
+        self.ask("disconnect", &(node, connection)).await
+    }
+
+    async fn renew(&self, node: NodeLoad, live: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
+        self.ask("renew", &(node, live)).await
+    }
+
+    fn call(&self, caller: Caller, command: Command) -> BoxFuture<'static, Result<Reply>> {
+        let (answer, answered) = oneshot::channel();
+        if self.asks.try_send(Ask { caller, command, answer }).is_err() {
+            metrics::counter!("skein_door_busy_total").increment(1);
+            return std::future::ready(Err(busy())).boxed();
+        }
+        async move { tokio::time::timeout(deadline(), answered).await.map_or(Err(unknown_outcome()), |a| a.unwrap_or(Err(unknown_outcome()))) }
+            .boxed()
+    }
+
+    async fn account(&self, from: Origin, command: AccountCommand) -> Result<AccountReply> {
+        self.ask("account", &(from, command)).await
+    }
+}
+
+fn busy() -> Error {
+    Error::new(Code::Busy, "too many commands under way").retry_after(500)
+}
+
+fn unknown_outcome() -> Error {
+    Error::new(Code::RetrySameKey, "the link broke or the deadline passed; repeat with the same key").retry_after(200)
+}
+
+/// Keeps one command stream alive for as long as anybody holds the door.
+async fn keep_stream(client: Client, mut asks: mpsc::Receiver<Ask>, shutdown: CancellationToken) {
+    let mut failures = 0;
+    loop {
+        let ended = tokio::select! {
+            ended = run_stream(client.clone(), &mut asks) => ended,
+            () = shutdown.cancelled() => return,
+        };
+        match ended {
+            Ended::Closed => return,
+            Ended::Broken { served: true } => failures = 0,
+            Ended::Broken { served: false } => failures += 1,
+        }
+        let wait = RECONNECT_MS[failures.min(RECONNECT_MS.len() - 1)];
+        tracing::info!(wait_ms = wait, "logic stream ended, connecting again");
+        // What waits meanwhile runs into its own deadline, or goes with the next stream.
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            () = shutdown.cancelled() => return,
+        }
+    }
+}
+
+enum Ended {
+    Closed,
+    Broken { served: bool },
+}
+
+async fn run_stream(mut client: Client, asks: &mut mpsc::Receiver<Ask>) -> Ended {
+    let (commands, outgoing) = mpsc::channel(256);
+    let opening = tokio::time::timeout(deadline(), client.commands(ReceiverStream::new(outgoing)));
+    let Ok(Ok(response)) = opening.await else { return Ended::Broken { served: false } };
+    let mut replies = response.into_inner();
+    let mut pending: HashMap<u64, oneshot::Sender<Result<Reply>>> = HashMap::new();
+    let mut next_id = 0;
+    let mut served = false;
+    loop {
+        tokio::select! {
+            reply = replies.message() => match reply {
+                Ok(Some(reply)) => {
+                    served = true;
+                    if let Some(answer) = pending.remove(&reply.id) {
+                        let _ = answer.send(outcome(reply));
+                    }
+                }
+                // Dropping `pending` tells every waiter that the outcome is unknown.
+                _ => return Ended::Broken { served },
+            },
+            ask = asks.recv() => {
+                let Some(Ask { caller, command, answer }) = ask else { return Ended::Closed };
+                // A caller that gave up no longer wants it; sending would only make the outcome unknown to nobody.
+                if answer.is_closed() {
+                    continue;
+                }
+                next_id += 1;
+                let packed = pack(&caller).and_then(|caller| Ok((caller, pack(&command)?)));
+                let (caller, command) = match packed {
+                    Ok(packed) => packed,
+                    Err(error) => { let _ = answer.send(Err(error)); continue; }
+                };
+                if pending.len() >= UNDER_WAY_MAX {
+                    pending.retain(|_, answer| !answer.is_closed());
+                }
+                if pending.len() >= UNDER_WAY_MAX {
+                    let _ = answer.send(Err(busy()));
+                    continue;
+                }
+                pending.insert(next_id, answer);
+                let command = proto::Command { id: next_id, caller, command, deadline_ms: CALL_DEADLINE_MS as u32 };
+                if commands.send(command).await.is_err() {
+                    return Ended::Broken { served };
+                }
+            }
+        }
+    }
+}
+
+// === the serving side ===
+
+/// Lets other processes reach `logic`, with the secret only.
+pub fn logic_service(
+    logic: Arc<dyn Logic>,
+    secret: Secret,
+) -> InterceptedService<LogicServer<impl LogicRpc>, impl tonic::service::Interceptor + Clone> {
+    let server =
+        LogicServer::new(Served { logic }).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    InterceptedService::new(server, Demand(secret))
+}
+
+struct Served {
+    logic: Arc<dyn Logic>,
+}
+
+type Replies = Pin<Box<dyn Stream<Item = Result<proto::Reply, Status>> + Send>>;
+
+#[async_trait]
+impl LogicRpc for Served {
+    type CommandsStream = Replies;
+
+    async fn commands(&self, request: Request<Streaming<proto::Command>>) -> Result<Response<Replies>, Status> {
+        let (replies, outgoing) = mpsc::channel(256);
+        tokio::spawn(serve_commands(self.logic.clone(), request.into_inner(), replies));
+        Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
+    }
+
+    async fn ask(&self, request: Request<Question>) -> Result<Response<proto::Reply>, Status> {
+        let Question { kind, body } = request.into_inner();
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
+        Ok(Response::new(self.answer(id, &kind, &body).await))
+    }
+}
+
+impl Served {
+    async fn answer(&self, id: u64, kind: &str, body: &[u8]) -> proto::Reply {
+        macro_rules! answer {
+            ($arguments:pat => $call:expr) => {
+                match unpack(body) {
+                    Ok($arguments) => reply(id, $call.await),
+                    Err(error) => reply::<()>(id, Err(error)),
+                }
+            };
+        }
+        match kind {
+            "connect" => answer!(connect => self.logic.connect(connect)),
+            "disconnect" => answer!((node, connection) => self.logic.disconnect(node, connection)),
+            "renew" => answer!((node, live) => self.logic.renew(node, live)),
+            "account" => answer!((from, command) => self.logic.account(from, command)),
+            _ => reply::<()>(id, Err(Error::new(Code::Unsupported, "logic does not know that call"))),
+        }
+    }
+}
+
+/// Starts commands in the order of the stream and answers each when it is done.
+async fn serve_commands(
+    logic: Arc<dyn Logic>,
+    mut commands: Streaming<proto::Command>,
+    replies: mpsc::Sender<Result<proto::Reply, Status>>,
+) {
+    let mut running = FuturesUnordered::new();
+    let mut open = true;
+    while open || !running.is_empty() {
+        tokio::select! {
+            // Replies first: they make room.
+            biased;
+            Some(reply) = running.next() => {
+                if replies.send(Ok(reply)).await.is_err() {
+                    return;
+                }
+            }
+            command = commands.message(), if open && running.len() < RUNNING_MAX => match command {
+                Ok(Some(command)) => running.push(run(&logic, command)),
+                _ => open = false,
+            }
+        }
+    }
+}
+
+/// `Logic::call` is called at once, so that order is kept; the future it returns is awaited later.
+fn run(logic: &Arc<dyn Logic>, command: proto::Command) -> BoxFuture<'static, proto::Reply> {
+    let id = command.id;
+    let deadline = Duration::from_millis(u64::from(command.deadline_ms).min(CALL_DEADLINE_MS));
+    let call = unpack(&command.caller).and_then(|caller| Ok(logic.call(caller, unpack(&command.command)?)));
+    async move {
+        let outcome = match call {
+            Ok(call) => tokio::time::timeout(deadline, call).await.unwrap_or_else(|_| Err(unknown_outcome())),
+            Err(error) => Err(error),
+        };
+        reply(id, outcome)
+    }
+    .boxed()
+}

@@ -4,6 +4,7 @@
 //! - [`envelope`]: the same requests, replies and pushes as JSON in WebSocket text messages.
 //! - [`table`]: which op, JSON type and message belong together. [`codec`] turns a message into a body and back.
 //! - [`schema`]: the messages, generated from `proto/skein.proto`.
+//! - [`websocket`]: the framing of RFC 6455, both roles. The HTTP upgrade is the edge's.
 //! - [`error`] and [`close`]: the codes that replies and closed connections carry, with what a client does about them.
 //!
 //! **Invariant:** no input makes this crate panic, read past what it was given, or keep more than the limits it was given.
@@ -16,9 +17,11 @@ pub mod codec;
 pub mod envelope;
 pub mod error;
 pub mod frame;
+pub mod fuzzing;
 pub mod op;
 pub mod schema;
 pub mod table;
+pub mod websocket;
 
 pub use close::{Advice, CloseCode};
 pub use codec::{Codec, DecodeError, EncodeError};

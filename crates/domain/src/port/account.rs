@@ -19,6 +19,9 @@ pub trait AccountStore: Send + Sync + 'static {
     async fn change_profile(&self, uid: Uid, change: ProfileChange) -> Result<Profile>;
     /// Ends all sessions but `keep` in the same transaction and returns them.
     async fn set_password(&self, uid: Uid, password_hash: String, keep: Option<SessionId>, at: Millis) -> Result<Vec<Session>>;
+    /// Replaces the hash of an unchanged password by one of other cost, if it is still `old`; sessions stay. Answers
+    /// whether it was.
+    async fn rehash(&self, uid: Uid, old: &str, new: String) -> Result<bool>;
 
     /// Opens a session and, in the same transaction, ends the oldest of its class beyond
     /// [`DeviceClass::sessions_max`]; returns the new one and the ended ones.

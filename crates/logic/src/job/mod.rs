@@ -1,0 +1,9 @@
+//! What follows a commit: relay from the change log, and delivery to whoever is connected.
+//!
+//! **Invariant:** nothing here is needed for a message to be kept or found; losing a step costs a hint, which sync and
+//! the resync nets make good.
+
+mod breaker;
+pub mod fanout;
+
+pub use fanout::Fanout;

@@ -6,5 +6,7 @@
 //! **Invariant:** nothing here sees HTTP, gRPC, a frame or SQL. Whether a message is stored is decided by the store
 //! alone; everything after that is a hint.
 
+pub mod account;
+pub mod contact;
 pub mod job;
 mod random;

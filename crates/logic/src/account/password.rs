@@ -1,0 +1,192 @@
+//! Passwords: argon2id, off the async threads.
+//!
+//! **Invariant:** at most as many hashes as configured are computed at a time, and a bounded number of callers wait;
+//! beyond that the answer is `busy`. Checking costs one hash whether there is a stored one or not, so that time does not
+//! tell who has an account.
+
+use super::Config;
+use super::secret;
+use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use skein_domain::{Code, Error, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+const BYTES_MIN: usize = 8;
+/// Longer ones are refused before anything is computed.
+pub(super) const BYTES_MAX: usize = 128;
+
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    /// Of no password. Checked where there is nothing to check.
+    dummy: Arc<str>,
+    /// Computing or waiting.
+    admitted: Arc<Semaphore>,
+    computing: Arc<Semaphore>,
+    computed: Arc<AtomicU64>,
+}
+
+/// The right to compute one hash now. Taken before something is used up that a `busy` afterwards would waste.
+pub(super) struct Slot {
+    _computing: OwnedSemaphorePermit,
+    _admitted: OwnedSemaphorePermit,
+}
+
+impl Passwords {
+    pub(super) fn new(config: &Config) -> Result<Self> {
+        let params = Params::new(config.password_memory_kib, config.password_passes, config.password_lanes, None)
+            .map_err(|error| Error::new(Code::BadRequest, format!("password cost: {error}")))?;
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+        let concurrency = if config.password_concurrency == 0 { cores } else { config.password_concurrency as usize };
+        Ok(Self {
+            dummy: dummy_hash(&params)?.into(),
+            argon2: Argon2::new(Algorithm::Argon2id, Version::V0x13, params),
+            admitted: Arc::new(Semaphore::new(concurrency + config.password_queue as usize)),
+            computing: Arc::new(Semaphore::new(concurrency)),
+            computed: Arc::new(AtomicU64::new(0)),
+        })
+    }
+
+    /// `busy` when too many wait already.
+    pub(super) async fn slot(&self) -> Result<Slot> {
+        let busy = |_| Error::new(Code::Busy, "too many log-ins at once; try again").retry_after(1_000);
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(busy)?;
+        let computing = self.computing.clone().acquire_owned().await.map_err(|_| Error::internal())?;
+        Ok(Slot { _computing: computing, _admitted: admitted })
+    }
+
+    pub(super) async fn hash(&self, slot: Slot, password: String) -> Result<String> {
+        let salt: [u8; 16] = secret::random()?;
+        let argon2 = self.argon2.clone();
+        let hashed = self.compute(slot, move || argon2.hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string()));
+        hashed.await?.map_err(|error| {
+            tracing::error!(%error, "password not hashed");
+            Error::internal()
+        })
+    }
+
+    /// Whether `password` is the one of `hash`; never, but at the same cost, if there is no hash.
+    pub(super) async fn verify(&self, password: String, hash: Option<&str>) -> Result<bool> {
+        let slot = self.slot().await?;
+        let argon2 = self.argon2.clone();
+        let hash: Arc<str> = hash.map_or_else(|| self.dummy.clone(), Arc::from);
+        let verified = self.compute(slot, move || argon2.verify_password(password.as_bytes(), &*hash)).await?;
+        match verified {
+            Ok(()) => Ok(true),
+            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+            Err(error) => {
+                tracing::error!(%error, "stored password hash is unreadable");
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether the hash was made at another cost than is configured now.
+    pub(super) fn is_outdated(&self, hash: &str) -> bool {
+        let made_with = PasswordHash::new(hash).ok().and_then(|hash| Params::try_from(&hash).ok());
+        let now = self.argon2.params();
+        made_with.is_some_and(|p| (p.m_cost(), p.t_cost(), p.p_cost()) != (now.m_cost(), now.t_cost(), now.p_cost()))
+    }
+
+    /// Hashes computed so far.
+    pub fn computed(&self) -> u64 {
+        self.computed.load(Ordering::Relaxed)
+    }
+
+    async fn compute<T: Send + 'static>(&self, slot: Slot, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
+        let computed = self.computed.clone();
+        let work = move || {
+            let done = work();
+            computed.fetch_add(1, Ordering::Relaxed);
+            metrics::counter!("skein_password_hashes_total").increment(1);
+            drop(slot);
+            done
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())
+    }
+}
+
+/// `weak_password` unless it is 8 to 128 bytes and not the address itself.
+pub(super) fn check(password: &str, email: &str) -> Result<()> {
+    let weak = |message: &'static str| Err(Error::new(Code::WeakPassword, message));
+    if !(BYTES_MIN..=BYTES_MAX).contains(&password.len()) {
+        return weak("a password has 8 to 128 bytes");
+    }
+    if password.trim().eq_ignore_ascii_case(email) {
+        return weak("a password is not the e-mail address");
+    }
+    Ok(())
+}
+
+/// A hash in the usual form whose password nobody knows, not even we: both halves are random.
+fn dummy_hash(params: &Params) -> Result<String> {
+    let salt = STANDARD_NO_PAD.encode(secret::random::<16>()?);
+    let output = STANDARD_NO_PAD.encode(secret::random::<32>()?);
+    Ok(format!("$argon2id$v=19$m={},t={},p={}${salt}${output}", params.m_cost(), params.t_cost(), params.p_cost()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cheap() -> Config {
+        Config { password_memory_kib: 8, password_passes: 1, password_concurrency: 1, password_queue: 1, ..Config::default() }
+    }
+
+    #[tokio::test]
+    async fn a_password_is_hashed_with_salt_and_known_again() {
+        let passwords = Passwords::new(&cheap()).unwrap();
+        let hash = passwords.hash(passwords.slot().await.unwrap(), "correct horse".into()).await.unwrap();
+        let again = passwords.hash(passwords.slot().await.unwrap(), "correct horse".into()).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+        assert_ne!(hash, again);
+        assert!(passwords.verify("correct horse".into(), Some(&hash)).await.unwrap());
+        assert!(!passwords.verify("correct house".into(), Some(&hash)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn no_hash_costs_as_much_as_a_wrong_password() {
+        let passwords = Passwords::new(&cheap()).unwrap();
+        assert!(!passwords.verify("correct horse".into(), None).await.unwrap());
+        assert_eq!(passwords.computed(), 1);
+        assert!(!passwords.is_outdated(&passwords.dummy), "the dummy has the cost of a real one");
+        assert!(PasswordHash::new(&passwords.dummy).is_ok());
+    }
+
+    #[tokio::test]
+    async fn beyond_the_queue_is_busy() {
+        let passwords = Arc::new(Passwords::new(&cheap()).unwrap());
+        let computing = passwords.slot().await.unwrap();
+        let waiting = {
+            let passwords = passwords.clone();
+            tokio::spawn(async move { passwords.slot().await.map(drop) })
+        };
+        while passwords.admitted.available_permits() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(passwords.slot().await.err().map(|e| e.code), Some(Code::Busy));
+        drop(computing);
+        waiting.await.unwrap().unwrap();
+        passwords.slot().await.unwrap();
+    }
+
+    #[test]
+    fn another_cost_is_outdated() {
+        let passwords = Passwords::new(&cheap()).unwrap();
+        let dearer = Passwords::new(&Config { password_passes: 2, ..cheap() }).unwrap();
+        assert!(dearer.is_outdated(&passwords.dummy));
+        assert!(!passwords.is_outdated("rubbish"));
+        assert!(Passwords::new(&Config { password_passes: 0, ..cheap() }).is_err());
+    }
+
+    #[test]
+    fn weak_passwords_are_refused() {
+        let code = |password: &str| check(password, "ann@example.org").unwrap_err().code;
+        assert_eq!(code("1234567"), Code::WeakPassword);
+        assert_eq!(code(&"x".repeat(129)), Code::WeakPassword);
+        assert_eq!(code("Ann@Example.org"), Code::WeakPassword);
+        assert!(check("12345678", "ann@example.org").is_ok());
+    }
+}

@@ -1,0 +1,253 @@
+//! Contacts: finding people, friend requests, remarks, blocks.
+//!
+//! Owns what may be asked, how often, and how lists are paged. The store decides and writes an item into the user log of each side
+//! a change concerns; from there it is pushed and synced like everything else, so nothing is pushed here.
+//!
+//! **Invariant:** a search shows nobody's e-mail address, no disabled user, and by address only who wants to be found that way.
+
+use crate::account::email;
+use crate::account::profile::{NICKNAME_CHARS_MAX, hide_private, is_deceptive};
+use crate::account::rate::{Rate, RateLimit};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use skein_domain::account::Profile;
+use skein_domain::command::SearchBy;
+use skein_domain::contact::{Friend, FriendRequest};
+use skein_domain::door::Caller;
+use skein_domain::id::{RequestId, Uid};
+use skein_domain::port::{AccountStore, Clock, ContactStore, fold_nickname};
+use skein_domain::{Code, Error, Result};
+use std::sync::Arc;
+
+const PREFIX_CHARS_MIN: usize = 2;
+const SEARCH_PAGE: u32 = 20;
+const LIST_PAGE: u32 = 50;
+const LIST_PAGE_MAX: u32 = 200;
+const GREETING_CHARS_MAX: usize = 200;
+const REMARK_CHARS_MAX: usize = 64;
+const CURSOR_BYTES_MAX: usize = 512;
+
+/// Contacts: how often one may search and ask.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Searches of one user.
+    pub searches: Rate,
+    /// Searches by e-mail address of one user, counted in addition.
+    pub email_searches: Rate,
+    /// Friend requests of one user; the default allows at most 30 in any hour.
+    pub requests: Rate,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            searches: Rate { burst: 30, every_ms: 2_000 },
+            email_searches: Rate { burst: 10, every_ms: 60_000 },
+            requests: Rate { burst: 15, every_ms: 240_000 },
+        }
+    }
+}
+
+pub struct Contacts {
+    store: Arc<dyn ContactStore>,
+    accounts: Arc<dyn AccountStore>,
+    clock: Arc<dyn Clock>,
+    searches: RateLimit,
+    email_searches: RateLimit,
+    requests: RateLimit,
+    friends_max: u32,
+}
+
+impl Contacts {
+    /// `friends_max` is [`skein_domain::Limits::friends`].
+    pub fn new(
+        store: Arc<dyn ContactStore>,
+        accounts: Arc<dyn AccountStore>,
+        clock: Arc<dyn Clock>,
+        friends_max: u32,
+        config: &Config,
+    ) -> Self {
+        Self {
+            store,
+            accounts,
+            searches: RateLimit::new("searches", config.searches, clock.clone()),
+            email_searches: RateLimit::new("email_searches", config.email_searches, clock.clone()),
+            requests: RateLimit::new("friend_requests", config.requests, clock.clone()),
+            clock,
+            friends_max,
+        }
+    }
+
+    // === Search ===
+
+    /// Up to 20 profiles, and the cursor of the next page; empty at the end.
+    pub async fn search(&self, caller: &Caller, by: SearchBy, cursor: &str) -> Result<(Vec<Profile>, String)> {
+        self.searches.check(caller.uid)?;
+        let (mut profiles, cursor) = match by {
+            SearchBy::Uid(uid) => (self.accounts.profiles(&[uid]).await?, String::new()),
+            SearchBy::Email(address) => (self.search_email(caller, &address).await?, String::new()),
+            SearchBy::NicknamePrefix(prefix) => self.search_nickname(&prefix, cursor).await?,
+        };
+        profiles.iter_mut().for_each(hide_private);
+        Ok((profiles, cursor))
+    }
+
+    /// Exact, and only who may be found so; nobody looks the same as somebody hidden.
+    async fn search_email(&self, caller: &Caller, address: &str) -> Result<Vec<Profile>> {
+        let address = email::normalise(address)?;
+        self.email_searches.check(caller.uid)?;
+        match self.accounts.user_by_email(&address).await? {
+            Some(user) if user.findable_by_email => self.accounts.profiles(&[user.uid]).await,
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    async fn search_nickname(&self, prefix: &str, cursor: &str) -> Result<(Vec<Profile>, String)> {
+        let prefix = fold_nickname(prefix);
+        if !(PREFIX_CHARS_MIN..=NICKNAME_CHARS_MAX).contains(&prefix.chars().count()) {
+            return Err(Error::new(Code::BadRequest, "a nickname is searched by 2 to 32 characters"));
+        }
+        let after = read_cursor::<(String, Uid)>(cursor)?;
+        let found = self.accounts.profiles_by_nickname(&prefix, after, SEARCH_PAGE + 1).await?;
+        Ok(page(found, SEARCH_PAGE, |profile| (fold_nickname(&profile.nickname), profile.uid)))
+    }
+
+    // === Requests ===
+
+    /// `not_self`, `not_found`, `already_member` for friends, `friends_full`, `rate_limited`.
+    pub async fn apply(&self, caller: &Caller, to: Uid, greeting: &str) -> Result<FriendRequest> {
+        not_self(caller, to)?;
+        let greeting = checked_line(greeting, GREETING_CHARS_MAX, "a greeting has at most 200 characters, in one line")?;
+        self.requests.check(caller.uid)?;
+        self.must_exist(to).await?;
+        self.store.apply(caller.uid, to, greeting, self.clock.now(), self.friends_max).await
+    }
+
+    pub async fn answer(&self, caller: &Caller, request: RequestId, accept: bool) -> Result<FriendRequest> {
+        self.store.answer(caller.uid, request, accept, self.clock.now(), self.friends_max).await
+    }
+
+    /// From and to the caller, newest first.
+    pub async fn requests(&self, caller: &Caller, cursor: &str) -> Result<(Vec<FriendRequest>, String)> {
+        let before = read_cursor::<RequestId>(cursor)?;
+        let requests = self.store.requests(caller.uid, before, LIST_PAGE + 1).await?;
+        Ok(page(requests, LIST_PAGE, |request| request.id))
+    }
+
+    // === Friends ===
+
+    /// An empty remark takes it away.
+    pub async fn change_remark(&self, caller: &Caller, peer: Uid, remark: &str) -> Result<Friend> {
+        not_self(caller, peer)?;
+        let remark = checked_line(remark, REMARK_CHARS_MAX, "a remark has at most 64 characters, in one line")?;
+        self.store.change_remark(caller.uid, peer, remark).await
+    }
+
+    pub async fn delete_friend(&self, caller: &Caller, peer: Uid) -> Result<()> {
+        not_self(caller, peer)?;
+        self.store.delete_friend(caller.uid, peer).await
+    }
+
+    pub async fn block(&self, caller: &Caller, peer: Uid, on: bool) -> Result<Friend> {
+        not_self(caller, peer)?;
+        // Who is blocked may have been disabled since, and can still be let go.
+        if on {
+            self.must_exist(peer).await?;
+        }
+        self.store.block(caller.uid, peer, on, self.clock.now()).await
+    }
+
+    /// By uid; `count` 0 means 50, and more than 200 means 200.
+    pub async fn friends(&self, caller: &Caller, cursor: &str, count: u32) -> Result<(Vec<Friend>, String)> {
+        let (after, count) = (read_cursor::<Uid>(cursor)?.unwrap_or_default(), page_size(count));
+        let friends = self.store.friends(caller.uid, after, count + 1).await?;
+        Ok(page(friends, count, |friend| friend.uid))
+    }
+
+    /// Whom the caller has blocked; pages like [`Self::friends`].
+    pub async fn blocked(&self, caller: &Caller, cursor: &str, count: u32) -> Result<(Vec<Friend>, String)> {
+        let (after, count) = (read_cursor::<Uid>(cursor)?.unwrap_or_default(), page_size(count));
+        let blocked = self.store.blocked(caller.uid, after, count + 1).await?;
+        Ok(page(blocked, count, |friend| friend.uid))
+    }
+
+    async fn must_exist(&self, uid: Uid) -> Result<()> {
+        let found = self.accounts.profiles(&[uid]).await?;
+        if found.is_empty() { Err(Error::new(Code::NotFound, "no such user")) } else { Ok(()) }
+    }
+}
+
+fn not_self(caller: &Caller, other: Uid) -> Result<()> {
+    if caller.uid == other { Err(Error::new(Code::NotSelf, "that is you")) } else { Ok(()) }
+}
+
+fn checked_line(text: &str, chars_max: usize, rule: &'static str) -> Result<String> {
+    let text = text.trim();
+    if text.chars().count() > chars_max || text.contains(is_deceptive) {
+        return Err(Error::new(Code::BadRequest, rule));
+    }
+    Ok(text.to_owned())
+}
+
+// === Pages ===
+
+fn page_size(count: u32) -> u32 {
+    if count == 0 { LIST_PAGE } else { count.min(LIST_PAGE_MAX) }
+}
+
+/// `found` holds one more than `size` if there is a next page. Its cursor is the place of the last item of this one.
+fn page<T, P: Serialize>(mut found: Vec<T>, size: u32, place: impl Fn(&T) -> P) -> (Vec<T>, String) {
+    let more = found.len() > size as usize;
+    found.truncate(size as usize);
+    let cursor = found.last().filter(|_| more).map(|last| write_cursor(&place(last))).unwrap_or_default();
+    (found, cursor)
+}
+
+fn write_cursor(place: &impl Serialize) -> String {
+    // Numbers and text always have a JSON form.
+    serde_json::to_vec(place).map(|json| URL_SAFE_NO_PAD.encode(json)).unwrap_or_default()
+}
+
+/// `None`: from the start. `bad_cursor` for what was not made here.
+fn read_cursor<P: DeserializeOwned>(cursor: &str) -> Result<Option<P>> {
+    if cursor.is_empty() {
+        return Ok(None);
+    }
+    let bad = || Error::new(Code::BadCursor, "this cursor is not one of ours");
+    if cursor.len() > CURSOR_BYTES_MAX {
+        return Err(bad());
+    }
+    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+    serde_json::from_slice(&json).map(Some).map_err(|_| bad())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_the_next_only_if_there_is_one() {
+        let place = |n: &i64| Uid(*n);
+        let (items, cursor) = page(vec![1, 2, 3], 2, place);
+        assert_eq!((items, read_cursor(&cursor).unwrap()), (vec![1, 2], Some(Uid(2))));
+        assert_eq!(page(vec![1, 2], 2, place), (vec![1, 2], String::new()));
+        assert_eq!(page(Vec::<i64>::new(), 2, place), (vec![], String::new()));
+    }
+
+    #[test]
+    fn a_foreign_cursor_is_refused() {
+        for bad in ["!", "AAAA", &write_cursor(&"text"), &"A".repeat(513)] {
+            assert_eq!(read_cursor::<Uid>(bad).unwrap_err().code, Code::BadCursor, "{bad}");
+        }
+        assert_eq!(read_cursor::<Uid>("").unwrap(), None);
+    }
+
+    #[test]
+    fn pages_have_a_default_and_a_largest_size() {
+        assert_eq!([page_size(0), page_size(1), page_size(200), page_size(1_000)], [50, 1, 200, 200]);
+    }
+}

@@ -1,5 +1,6 @@
-//! A program to cut the power of. `files <folder> <step>…` does file operations one by one; `sqlite <db> <synchronous>`
-//! commits rows until killed. Each line on stdout is a promise or an answer that a test holds it to.
+//! A program to cut the power of: `files <folder> <step>…` does file operations one by one, `sqlite <db> <synchronous>`
+//! commits rows until it is killed, `stream <file>` appends while it fsyncs. Each line on stdout is a promise or an
+//! answer that a test holds it to.
 
 use rusqlite::Connection;
 use std::{
@@ -13,6 +14,9 @@ use std::{
     process::Command,
     thread,
 };
+
+/// A writer that nobody kills ends here, so that a test without its kill fails instead of hanging.
+const ROWS_MAX: u64 = 2_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -103,7 +107,7 @@ fn run_sqlite(database: &Path, synchronous: &str) -> Result<(), Box<dyn Error>> 
     let checkpointer = open_sqlite(database, synchronous)?;
     thread::spawn(move || checkpoint_forever(&checkpointer));
     say("ready")?;
-    loop {
+    for _ in 0..ROWS_MAX {
         let next: i64 = connection.query_row("SELECT coalesce(max(id), 0) + 1 FROM row", [], |row| row.get(0))?;
         say(format_args!("begin {next}"))?;
         let transaction = connection.transaction()?;
@@ -112,6 +116,7 @@ fn run_sqlite(database: &Path, synchronous: &str) -> Result<(), Box<dyn Error>> 
         transaction.commit()?;
         say(format_args!("ack {next}"))?;
     }
+    Ok(())
 }
 
 fn open_sqlite(database: &Path, synchronous: &str) -> rusqlite::Result<Connection> {

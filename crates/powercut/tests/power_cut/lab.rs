@@ -129,8 +129,9 @@ impl Probe {
         self.rest()
     }
 
-    /// Waits until the process has killed itself.
+    /// Waits until the process has killed itself. One that did not would end on its own, and fail the test.
     pub fn killed(mut self) -> Vec<String> {
+        drop(self.child.stdin.take());
         let said = self.lines.by_ref().map(|line| line.expect("read the probe's output")).collect();
         let status = self.child.wait().expect("wait for the probe");
         assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9), "{status}");

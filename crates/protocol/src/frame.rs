@@ -20,6 +20,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::close::CloseCode;
 use crate::codec::{Codec, EncodeError};
+use crate::deflate;
 use crate::error::ErrorCode;
 use crate::op::Op;
 use crate::table::{Push, Reply, Request};
@@ -28,6 +29,13 @@ pub const HEADER_BYTES: usize = 16;
 
 /// `ver` of every frame a Skein session sends, and the only one it accepts. goim writes it but never looks at it.
 pub const VERSION: u16 = 1;
+
+/// Bit of `ver` in a Skein session: the body is deflated. Sent only to a peer that said it reads that: a client with
+/// `deflate` in op 7, a server with [`FEATURE_DEFLATE`] in `hello`. Decoders hand out the body as it was before.
+pub const DEFLATED: u16 = 0x0100;
+
+/// See [`DEFLATED`].
+pub const FEATURE_DEFLATE: &str = "deflate";
 
 /// Longest body before log-in and in a goim session (goim `api/protocol/protocol.go`, `MaxBodySize`).
 pub const GOIM_BODY_BYTES_MAX: usize = 4096;
@@ -111,6 +119,15 @@ impl Frame {
         out.freeze()
     }
 
+    /// As [`Frame::encode`], with the body deflated where that makes it shorter. A body that mixes a secret with somebody
+    /// else's words must not be deflated: its length would tell about the secret. Op 7 and its reply never are.
+    pub fn encode_deflated(&self) -> Bytes {
+        match deflate::deflate(&self.body) {
+            Some(body) => Frame { ver: self.ver | DEFLATED, body: body.into(), ..self.clone() }.encode(),
+            None => self.encode(),
+        }
+    }
+
     /// The one frame of a WebSocket message. A packLen that promises more than the message holds is refused.
     pub fn from_message(message: &Bytes, limits: Limits, strictness: Strictness) -> Result<Self, FrameError> {
         let Some(header) = FrameHeader::peek(message) else {
@@ -126,6 +143,9 @@ impl Frame {
         }
         if strictness == Strictness::Skein && end < message.len() {
             return Err(FrameError::Trailing(message.len() - end));
+        }
+        if header.is_deflated(strictness) {
+            return header.with_deflated(&message[HEADER_BYTES..end], limits);
         }
         Ok(header.with_body(message.slice(HEADER_BYTES..end)))
     }
@@ -191,7 +211,7 @@ impl FrameHeader {
         if usize::from(self.header_len) != HEADER_BYTES {
             return Err(FrameError::HeaderLen(self.header_len));
         }
-        if strictness == Strictness::Skein && self.ver != VERSION {
+        if strictness == Strictness::Skein && self.ver & !DEFLATED != VERSION {
             return Err(FrameError::Version(self.ver));
         }
         match usize::try_from(self.pack_len).ok().and_then(|len| len.checked_sub(HEADER_BYTES)) {
@@ -200,6 +220,15 @@ impl FrameHeader {
             None if strictness == Strictness::Goim => Ok(0),
             None => Err(FrameError::PackLen(self.pack_len)),
         }
+    }
+
+    fn is_deflated(&self, strictness: Strictness) -> bool {
+        strictness == Strictness::Skein && self.ver & DEFLATED != 0
+    }
+
+    fn with_deflated(self, deflated: &[u8], limits: Limits) -> Result<Frame, FrameError> {
+        let body = deflate::inflate(deflated, limits.body_bytes_max)?;
+        Ok(Self { ver: self.ver & !DEFLATED, ..self }.with_body(body))
     }
 
     fn with_body(self, body: Bytes) -> Frame {
@@ -231,6 +260,11 @@ impl FrameDecoder {
         if buf.len() < HEADER_BYTES + body_len {
             return Ok(None);
         }
+        if header.is_deflated(self.strictness) {
+            let frame = header.with_deflated(&buf[HEADER_BYTES..HEADER_BYTES + body_len], self.limits)?;
+            buf.advance(HEADER_BYTES + body_len);
+            return Ok(Some(frame));
+        }
         buf.advance(HEADER_BYTES);
         Ok(Some(header.with_body(take(buf, body_len).freeze())))
     }
@@ -259,6 +293,8 @@ pub enum FrameError {
     Version(u16),
     #[error("message of {got} bytes does not hold its frame of {needed}")]
     Incomplete { needed: usize, got: usize },
+    #[error("deflated body is damaged")]
+    Deflate,
     #[error("{0} bytes behind the frame of a message")]
     Trailing(usize),
 }

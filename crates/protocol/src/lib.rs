@@ -1,6 +1,6 @@
 //! Bytes between client and server, and nothing else: no IO, no clock, no randomness, no runtime.
 //!
-//! - [`frame`]: goim's 16-byte header, for TCP and inside WebSocket binary messages.
+//! - [`frame`]: goim's 16-byte header, for TCP and inside WebSocket binary messages; [`deflate`] makes bodies shorter.
 //! - [`envelope`]: the same requests, replies and pushes as JSON in WebSocket text messages.
 //! - [`table`]: which op, JSON type and message belong together. [`codec`] turns a message into a body and back.
 //! - [`schema`]: the messages, generated from `proto/skein.proto`.
@@ -14,6 +14,7 @@
 
 pub mod close;
 pub mod codec;
+pub mod deflate;
 pub mod envelope;
 pub mod error;
 pub mod frame;

@@ -40,6 +40,7 @@ impl fmt::Debug for v1::Auth {
             .field("minor", &self.minor)
             .field("codec", &self.codec)
             .field("client", &self.client)
+            .field("deflate", &self.deflate)
             .finish()
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fs;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
 use skein_protocol::fuzzing;
 
 use crate::here;
@@ -26,6 +29,44 @@ fn replay(target: &str, check: fn(&[u8])) {
         seeds += 1;
     }
     assert!(seeds >= 4, "{target} has {seeds} seeds");
+}
+
+fn seeds(target: &str) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(here("../../fuzz/corpus").join(target)).expect("corpus");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("entry").path()).collect();
+    // The order of a folder is not the same everywhere; a failing case must be.
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).expect("seed")).collect()
+}
+
+/// What a fuzzer does first: two seeds one after the other, with some bytes changed.
+fn mutated(target: &str) -> impl Strategy<Value = Vec<u8>> {
+    let seeds = seeds(target);
+    let edits = vec((any::<Index>(), any::<u8>()), 0..6);
+    (any::<Index>(), any::<Index>(), edits).prop_map(move |(first, second, edits)| {
+        let mut data = [first.get(&seeds).as_slice(), second.get(&seeds).as_slice()].concat();
+        for (at, byte) in edits {
+            *at.get_mut(&mut data) = byte;
+        }
+        data
+    })
+}
+
+proptest! {
+    #[test]
+    fn frames_near_the_corpus(data in mutated("frame")) {
+        fuzzing::frame(&data);
+    }
+
+    #[test]
+    fn websocket_near_the_corpus(data in mutated("websocket")) {
+        fuzzing::websocket(&data);
+    }
+
+    #[test]
+    fn envelopes_near_the_corpus(data in mutated("envelope")) {
+        fuzzing::envelope(&data);
+    }
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::{
     os::unix::{fs::FileExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
-    thread,
+    sync::mpsc,
+    thread::{self, JoinHandle},
 };
 
 /// A writer that nobody kills ends here, so that a test without its kill fails instead of hanging.
@@ -77,6 +78,11 @@ fn run_step(folder: &Path, step: &str, held: &mut HashMap<String, File>) -> io::
         ["hold", name] => writable(name).map(|file| drop(held.insert("held".into(), file))),
         ["put", offset, text] => held_file(held)?.write_all_at(text.as_bytes(), number(offset)?),
         ["put-sync"] => held_file(held)?.try_clone()?.sync_data(),
+        ["during-sync-of", name, inner @ ..] => {
+            let sync = begin_sync(at(name))?;
+            run_step(folder, &inner.join(" "), held)?;
+            sync.join().map_err(|_| io::Error::other("the sync panicked"))?
+        }
         ["shell", words @ ..] => run_shell(folder, &words.join(" ")),
         _ => Err(io::Error::other(format!("unknown step {step}"))),
     }
@@ -84,6 +90,21 @@ fn run_step(folder: &Path, step: &str, held: &mut HashMap<String, File>) -> io::
 
 fn held_file(held: &HashMap<String, File>) -> io::Result<&File> {
     held.get("held").ok_or_else(|| io::Error::other("nothing held"))
+}
+
+/// Returns when the sync has begun, which shows in its thread being asleep: the test has it delayed.
+fn begin_sync(path: PathBuf) -> io::Result<JoinHandle<io::Result<()>>> {
+    let file = File::open(path)?;
+    let (tell, told) = mpsc::channel();
+    let sync = thread::spawn(move || {
+        tell.send(fs::read_link("/proc/thread-self")?).map_err(io::Error::other)?;
+        file.sync_all()
+    });
+    let state = Path::new("/proc").join(told.recv().map_err(io::Error::other)?).join("stat");
+    while !fs::read_to_string(&state)?.contains(") S ") {
+        thread::yield_now();
+    }
+    Ok(sync)
 }
 
 /// Setting the group makes the standard library fork instead of spawning.

@@ -2,7 +2,7 @@
 
 use crate::lab::Lab;
 use skein_powercut::{Error, Options, PowerCut, Undone};
-use std::fs;
+use std::{fs, time::Duration};
 
 #[test]
 fn an_unsynced_write_is_undone_and_a_synced_one_stays() {
@@ -117,11 +117,22 @@ fn a_reused_journal_starts_empty_after_a_cut() {
 }
 
 #[test]
-fn writes_during_an_fsync_are_not_covered_by_it() {
+fn an_fsync_covers_nothing_that_begins_during_it() {
+    let lab = Lab::new().given("a", "old").given("b", "old");
+    let options = Options { fsync_delay: Duration::from_millis(200), ..Options::default() };
+    let steps = ["append a 1", "during-sync-of a append a 2", "remove b", "during-sync-of . replace c x", "append a 3"];
+    assert_eq!(lab.run_files(&options, &steps), ["ok"; 5]);
+    lab.assert_tree(&[("a", "old123"), ("c", "x")]);
+    lab.cut().expect("cut");
+    lab.assert_tree(&[("a", "old1")]);
+}
+
+#[test]
+fn a_stream_of_writes_loses_nothing_promised() {
     let lab = Lab::new();
     let file = lab.path("stream");
     fs::write(&file, "").expect("create");
-    let options = Options { fsync_delay: std::time::Duration::from_millis(2), ..Options::default() };
+    let options = Options { fsync_delay: Duration::from_millis(2), ..Options::default() };
     let mut probe = lab.start(&options, &["stream", file.to_str().expect("utf-8")]);
     let mut said: Vec<String> = (0..20).filter_map(|_| probe.line()).collect();
     said.extend(probe.kill());

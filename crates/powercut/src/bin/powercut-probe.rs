@@ -95,7 +95,7 @@ fn held_file(held: &HashMap<String, File>) -> io::Result<&File> {
 /// Returns when the sync has begun, which shows in its thread being asleep: the test has it delayed.
 fn begin_sync(path: PathBuf) -> io::Result<JoinHandle<io::Result<()>>> {
     let file = File::open(path)?;
-    let (tell, told) = mpsc::channel();
+    let (tell, told) = mpsc::sync_channel(1);
     let sync = thread::spawn(move || {
         tell.send(fs::read_link("/proc/thread-self")?).map_err(io::Error::other)?;
         file.sync_all()

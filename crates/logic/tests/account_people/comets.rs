@@ -1,0 +1,89 @@
+//! Comets that write down what they are told.
+
+use async_trait::async_trait;
+use skein_domain::Result;
+use skein_domain::account::Ended;
+use skein_domain::door::{Comets, Delivery};
+use skein_domain::id::{Generation, NodeId, SessionId};
+use skein_domain::push::{Batch, Control, Delivered};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::sync::Notify;
+
+#[derive(Default)]
+pub struct RecordingComets {
+    names: Mutex<BTreeSet<String>>,
+    seen: Arc<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    closed: Mutex<Vec<Closed>>,
+    called: Notify,
+    hangs: AtomicBool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    pub node: String,
+    pub session: SessionId,
+    pub up_to: Generation,
+    pub reason: Ended,
+}
+
+impl RecordingComets {
+    pub fn add(&self, name: &str) {
+        self.names.lock().unwrap().insert(name.into());
+    }
+
+    /// From now on no Comet answers.
+    pub fn hang(&self) {
+        self.seen.hangs.store(true, Ordering::Relaxed);
+    }
+
+    /// Resolves when one is called.
+    pub async fn called(&self) {
+        self.seen.called.notified().await;
+    }
+
+    pub fn take_closed(&self) -> Vec<Closed> {
+        std::mem::take(&mut *self.seen.closed.lock().unwrap())
+    }
+
+    pub fn take_reasons(&self) -> Vec<(SessionId, Ended)> {
+        self.take_closed().into_iter().map(|closed| (closed.session, closed.reason)).collect()
+    }
+}
+
+impl Comets for RecordingComets {
+    fn comet(&self, node: &NodeId) -> Option<Arc<dyn Delivery>> {
+        let name = self.names.lock().unwrap().get(&node.0)?.clone();
+        Some(Arc::new(RecordingComet { name, seen: self.seen.clone() }))
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.names.lock().unwrap().iter().cloned().map(NodeId).collect()
+    }
+}
+
+struct RecordingComet {
+    name: String,
+    seen: Arc<Seen>,
+}
+
+#[async_trait]
+impl Delivery for RecordingComet {
+    async fn deliver(&self, batch: Batch) -> Result<Delivered> {
+        if self.seen.hangs.load(Ordering::Relaxed) {
+            self.seen.called.notify_one();
+            std::future::pending::<()>().await;
+        }
+        for control in batch.controls {
+            if let Control::Close { session, up_to, reason } = control {
+                self.seen.closed.lock().unwrap().push(Closed { node: self.name.clone(), session, up_to, reason });
+            }
+        }
+        Ok(Delivered::default())
+    }
+}

@@ -1,1 +1,2 @@
 //! Placeholder until its first module lands.
+pub mod gate;

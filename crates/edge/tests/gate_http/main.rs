@@ -1,0 +1,11 @@
+//! The public HTTP API over a scripted logic: what becomes of a request, and what becomes of a reply.
+
+mod errors;
+mod hostile;
+mod mailbox;
+mod mapping;
+mod pages;
+mod routes;
+mod script;
+mod session;
+mod verify;

@@ -1,0 +1,54 @@
+//! `POST /logic/verify` for other gateways.
+
+use super::script::*;
+use axum::Router;
+use serde_json::{Value, json};
+use skein_edge::gate::{self, ApiKey};
+
+const KEY: &str = "an-api-key-of-32-characters-long";
+
+fn verifier() -> Router {
+    gate::verify_router(gate(&Script::done()), ApiKey::new(KEY).unwrap())
+}
+
+async fn verify(key: &str, body: Value) -> Answer {
+    let key = format!("authorization: Bearer {key}");
+    send(&verifier(), request("POST /logic/verify", &[&key, "content-type: application/json"], body.to_string())).await
+}
+
+#[tokio::test]
+async fn a_valid_cookie_or_token_names_its_user() {
+    for field in ["cookie", "token", "secret"] {
+        let answer = verify(KEY, json!({ field: TOKEN })).await;
+        let expected = json!({"uid": "7", "nickname": "Ann", "session": "70", "device_class": "cli", "expires_at": "3000"});
+        assert_eq!(answer.json(), expected, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn an_expired_or_empty_one_is_unauthorized() {
+    for secret in ["expired", "", "two words"] {
+        assert_eq!(verify(KEY, json!({ "cookie": secret })).await.problem(), (401, "unauthorized".to_owned()), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn without_the_api_key_nothing_is_told() {
+    for key in ["", "wrong", &KEY[1..], &format!("{KEY}x")] {
+        assert_eq!(verify(key, json!({ "cookie": TOKEN })).await.problem(), (403, "forbidden".to_owned()), "{key}");
+        assert_eq!(verify(key, json!(1)).await.problem(), (403, "forbidden".to_owned()), "{key}");
+    }
+    let bare = post(&verifier(), "/logic/verify", json!({ "cookie": TOKEN })).await;
+    assert_eq!(bare.problem(), (403, "forbidden".to_owned()));
+}
+
+#[tokio::test]
+async fn nothing_else_answers_there() {
+    assert_eq!(ask(&verifier(), "GET /api/v1/profile", Value::Null).await.problem(), (404, "not_found".to_owned()));
+    assert_eq!(ask(&verifier(), "GET /", Value::Null).await.problem(), (404, "not_found".to_owned()));
+}
+
+#[test]
+fn a_short_key_is_no_key() {
+    assert!(ApiKey::new("").is_err() && ApiKey::new("fifteen letters").is_err());
+}

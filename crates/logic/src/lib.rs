@@ -1,12 +1,30 @@
 //! What the product does, written against the ports of `skein-domain`.
 //!
-//! [`Service`] is the Logic door. Behind it: `send`, `change`, `conversation`, `cursors` (commands), `sync`, `history`
-//! (queries), [`job`] (relay from the change log, fan-out), `account` (accounts, sessions, status), `contact`.
+//! [`Service`] is the Logic door, [`Background`] what runs beside it. Behind them: `append` (send and change),
+//! `conversation`, `cursors`, `typing` (commands), `sync`, `history` (queries), [`job`] (relay from the change log,
+//! fan-out), [`account`] (accounts, sessions, status), `contact`.
 //!
 //! **Invariant:** nothing here sees HTTP, gRPC, a frame or SQL. Whether a message is stored is decided by the store
 //! alone; everything after that is a hint.
 
 pub mod account;
+mod announcer;
+mod append;
+mod config;
 pub mod contact;
+mod conversation;
+mod cursor;
+mod cursors;
+mod history;
 pub mod job;
+mod page;
 mod random;
+mod service;
+mod snapshots;
+mod sync;
+mod turns;
+mod typing;
+mod visibility;
+
+pub use config::Config;
+pub use service::{Background, Parts, Service};

@@ -4,6 +4,10 @@
 //! the resync nets make good.
 
 mod breaker;
+pub mod dispatch;
 pub mod fanout;
+pub mod relay;
 
+pub use dispatch::Dispatch;
 pub use fanout::Fanout;
+pub use relay::Relay;

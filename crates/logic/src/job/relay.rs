@@ -1,0 +1,98 @@
+//! From the change log to the bus: one relay per shard, in order of revision.
+//!
+//! **Invariant:** the position moves only over records whose publication has returned; so after a crash the next owner
+//! repeats some, and misses none. A failed publish stops its shard until it succeeds.
+//!
+//! Bounds: [`BATCH_MAX`] records at a time, one batch in flight per shard; [`BACKOFF_MAX`] between tries.
+
+use skein_domain::Result;
+use skein_domain::fault::{Fault, planted};
+use skein_domain::id::{Revision, Shard};
+use skein_domain::port::{LogBus, LogRecord, MessageStore, Outbox};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+const BATCH_MAX: u32 = 256;
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+pub struct Relay {
+    shard: Shard,
+    outbox: Arc<dyn Outbox>,
+    messages: Arc<dyn MessageStore>,
+    bus: Arc<dyn LogBus>,
+}
+
+impl Relay {
+    pub fn new(shard: Shard, outbox: Arc<dyn Outbox>, messages: Arc<dyn MessageStore>, bus: Arc<dyn LogBus>) -> Self {
+        Self { shard, outbox, messages, bus }
+    }
+
+    /// Until `shutdown`.
+    #[tracing::instrument(name = "relay", skip_all, fields(shard = self.shard.0))]
+    pub async fn run(self, shutdown: CancellationToken) {
+        shutdown.run_until_cancelled(self.forever()).await;
+    }
+
+    async fn forever(&self) {
+        let mut position = self.until_ok("position not read", || self.first_position()).await;
+        loop {
+            let (records, reached) = self.until_ok("records not read", || self.next(position)).await;
+            if !records.is_empty() {
+                self.until_ok("records not published", || self.bus.publish(records.clone())).await;
+                metrics::counter!("skein_relay_records_total").increment(records.len() as u64);
+            }
+            if reached > position {
+                position = reached;
+                self.advance(position).await;
+            } else {
+                self.outbox.committed(self.shard, position).await;
+            }
+        }
+    }
+
+    async fn first_position(&self) -> Result<Revision> {
+        if planted(Fault::LeftoversNotPublished) {
+            return self.head().await;
+        }
+        self.outbox.position(self.shard).await
+    }
+
+    /// The records after `position`, and how far they reach: not every revision has a record.
+    async fn next(&self, position: Revision) -> Result<(Vec<LogRecord>, Revision)> {
+        // Before the records: what is committed up to here is among them.
+        let head = self.head().await?;
+        let records = self.outbox.records(self.shard, position, BATCH_MAX).await?;
+        let last = records.last().map_or(position, |record| record.revision);
+        let is_all = records.len() < BATCH_MAX as usize;
+        Ok((records, if is_all { last.max(head) } else { last }))
+    }
+
+    async fn head(&self) -> Result<Revision> {
+        Ok(self.messages.revisions().await?.get(usize::from(self.shard.0)).copied().unwrap_or_default())
+    }
+
+    /// Losing this costs repetitions after a restart.
+    async fn advance(&self, to: Revision) {
+        metrics::gauge!("skein_relay_position", "shard" => self.shard.0.to_string()).set(to.0 as f64);
+        if let Err(error) = self.outbox.advance(self.shard, to).await {
+            tracing::warn!(%error, "published position not stored");
+        }
+    }
+
+    async fn until_ok<T, Work: Future<Output = Result<T>>>(&self, failed: &'static str, work: impl Fn() -> Work) -> T {
+        let mut pause = BACKOFF_FIRST;
+        loop {
+            match work().await {
+                Ok(value) => return value,
+                Err(error) => {
+                    metrics::counter!("skein_relay_failures_total").increment(1);
+                    tracing::warn!(%error, failed, "relay stands still");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(BACKOFF_MAX);
+        }
+    }
+}

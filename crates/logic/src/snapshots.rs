@@ -1,0 +1,66 @@
+//! Snapshots of conversations in memory: what policies are judged from, and whom fan-out serves.
+//!
+//! **Invariant:** a snapshot here may be old, never wrong for its `policy_version`. So whoever allows something by it lets
+//! the store check the version, whoever refuses something by it reads again first, and fan-out asks for at least the
+//! version of its event. Of a conversation's row only what moves the version may be used.
+//!
+//! Bound: [`Snapshots::new`]'s `members_max`, over all conversations; the least used are forgotten.
+
+use moka::sync::Cache;
+use skein_domain::Result;
+use skein_domain::conversation::Snapshot;
+use skein_domain::id::{ConversationId, PolicyVersion};
+use skein_domain::port::ConversationStore;
+use std::sync::Arc;
+
+/// What a conversation costs besides its members.
+const CONVERSATION_WEIGHT: u32 = 4;
+
+#[derive(Clone)]
+pub(crate) struct Snapshots {
+    store: Arc<dyn ConversationStore>,
+    cache: Cache<ConversationId, Arc<Snapshot>>,
+}
+
+impl Snapshots {
+    pub(crate) fn new(store: Arc<dyn ConversationStore>, members_max: u64) -> Self {
+        let weigh = |_: &ConversationId, snapshot: &Arc<Snapshot>| CONVERSATION_WEIGHT + snapshot.members.len() as u32;
+        Self { store, cache: Cache::builder().weigher(weigh).max_capacity(members_max).build() }
+    }
+
+    /// Maybe old. `None`: no such conversation.
+    pub(crate) async fn get(&self, conversation: ConversationId) -> Result<Option<Arc<Snapshot>>> {
+        match self.cache.get(&conversation) {
+            Some(snapshot) => {
+                metrics::counter!("skein_snapshots_total", "from" => "memory").increment(1);
+                Ok(Some(snapshot))
+            }
+            None => self.fresh(conversation).await,
+        }
+    }
+
+    /// As of now.
+    pub(crate) async fn fresh(&self, conversation: ConversationId) -> Result<Option<Arc<Snapshot>>> {
+        metrics::counter!("skein_snapshots_total", "from" => "store").increment(1);
+        let Some(mut snapshot) = self.store.snapshot(conversation).await? else {
+            return Ok(None);
+        };
+        // Nobody judges by drafts, and they would be most of the memory.
+        snapshot.members.iter_mut().for_each(|member| member.draft = String::new());
+        let snapshot = Arc::new(snapshot);
+        self.cache.insert(conversation, snapshot.clone());
+        Ok(Some(snapshot))
+    }
+
+    /// At least of that version.
+    pub(crate) async fn at_least(&self, conversation: ConversationId, version: PolicyVersion) -> Result<Option<Arc<Snapshot>>> {
+        match self.cache.get(&conversation) {
+            Some(snapshot) if snapshot.conversation.policy_version >= version => Ok(Some(snapshot)),
+            _ => self.fresh(conversation).await,
+        }
+    }
+
+    pub(crate) fn forget(&self, conversation: ConversationId) {
+        self.cache.invalidate(&conversation);
+    }
+}

@@ -8,7 +8,7 @@ use skein_domain::account::{DeviceClass, User};
 use skein_domain::command::LoggedIn;
 use skein_domain::door::Origin;
 use skein_domain::id::SessionId;
-use skein_domain::port::WhichSessions;
+use skein_domain::port::{CometAddress, WhichSessions};
 use skein_domain::{Code, Error, Result};
 
 impl Accounts {
@@ -22,8 +22,19 @@ impl Accounts {
         tracing::Span::current().record("user", user.uid.0).record("session", session.id.0);
         self.confirm(&user, &password, session.id).await?;
         self.refresh_hash(&user, password).await;
-        let comet = self.status.choose().await?.map(|node| node.comet);
+        let comet = self.comet().await;
         Ok(LoggedIn { uid: user.uid, nickname: user.nickname, session, token, comet })
+    }
+
+    /// The session is open and HTTP works with it: not knowing a Comet now is no reason to fail.
+    async fn comet(&self) -> Option<CometAddress> {
+        match self.status.choose().await {
+            Ok(node) => node.map(|node| node.comet),
+            Err(error) => {
+                tracing::warn!(code = error.code.as_str(), "no comet chosen");
+                None
+            }
+        }
     }
 
     async fn authenticate(&self, email: &str, password: &str) -> Result<User> {

@@ -51,8 +51,8 @@ impl Passwords {
 
     /// `busy` when too many wait already.
     pub(super) async fn slot(&self) -> Result<Slot> {
-        let busy = |_| Error::new(Code::Busy, "too many log-ins at once; try again").retry_after(1_000);
-        let admitted = self.admitted.clone().try_acquire_owned().map_err(busy)?;
+        let admitted = self.admitted.clone().try_acquire_owned().map_err(|_| busy())?;
+        metrics::gauge!("skein_password_hashes_free").set(self.admitted.available_permits() as f64);
         let computing = self.computing.clone().acquire_owned().await.map_err(|_| Error::internal())?;
         Ok(Slot { _computing: computing, _admitted: admitted })
     }
@@ -106,6 +106,11 @@ impl Passwords {
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| Error::internal())
     }
+}
+
+fn busy() -> Error {
+    metrics::counter!("skein_password_busy_total").increment(1);
+    Error::new(Code::Busy, "too many log-ins at once; try again").retry_after(1_000)
 }
 
 /// `weak_password` unless it is 8 to 128 bytes and not the address itself.

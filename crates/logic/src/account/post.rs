@@ -54,6 +54,7 @@ impl Post {
 impl Place<'_> {
     pub(super) fn post(self, mail: Mail, until: Millis) {
         metrics::counter!("skein_mails_queued_total").increment(1);
+        metrics::gauge!("skein_mail_queue").increment(1.0);
         self.0.send(Letter { mail, until });
     }
 }
@@ -70,6 +71,7 @@ impl Postman {
 }
 
 async fn deliver(mailer: &dyn Mailer, clock: &dyn Clock, letter: Letter) {
+    metrics::gauge!("skein_mail_queue").decrement(1.0);
     for attempt in 1..=TRIES {
         if clock.now() > letter.until {
             metrics::counter!("skein_mails_total", "outcome" => "too_late").increment(1);

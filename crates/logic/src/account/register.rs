@@ -57,8 +57,13 @@ impl Accounts {
         self.sessions.set_password(user.uid, password_hash).await
     }
 
+    /// What cannot be a code is refused without counting.
     async fn check_code(&self, email: &str, purpose: CodePurpose, code: &str) -> Result<()> {
-        let checked = self.codes.check(email, purpose, code.trim(), self.clock.now(), self.config.code_limits()).await;
+        let code = code.trim();
+        if !secret::is_code(code) {
+            return Err(wrong_code());
+        }
+        let checked = self.codes.check(email, purpose, code, self.clock.now(), self.config.code_limits()).await;
         let outcome = checked.as_ref().err().map_or("right", |error| error.code.as_str());
         metrics::counter!("skein_codes_checked_total", "outcome" => outcome).increment(1);
         checked

@@ -30,11 +30,16 @@ pub(super) fn new_code() -> Result<String> {
     }
 }
 
+const CODE_DIGITS: usize = 6;
 const CODES: u32 = 1_000_000;
 
 /// `None` for draws beyond the last full range, which would favour small codes.
 fn code_of(draw: u32) -> Option<String> {
     (draw < u32::MAX / CODES * CODES).then(|| format!("{:06}", draw % CODES))
+}
+
+pub(super) fn is_code(text: &str) -> bool {
+    text.len() == CODE_DIGITS && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
@@ -66,7 +71,7 @@ mod tests {
         assert_eq!(code_of(7).as_deref(), Some("000007"));
         assert_eq!(code_of(4_293_999_999).as_deref(), Some("999999"));
         assert_eq!(code_of(4_294_000_000), None);
-        let code = new_code().unwrap();
-        assert!(code.len() == 6 && code.bytes().all(|b| b.is_ascii_digit()));
+        assert!(is_code(&new_code().unwrap()));
+        assert!(!is_code("12345") && !is_code("12345a") && !is_code("1234567"));
     }
 }

@@ -84,7 +84,7 @@ async fn only_the_owner_of_an_address_learns_whether_it_has_an_account() {
     ];
     assert!(answers.iter().all(|answer| answer == &Ok(())));
 
-    let mut mails = vec![world.mails.next().await, world.mails.next().await, world.mails.next().await];
+    let mut mails = [world.mails.next().await, world.mails.next().await, world.mails.next().await];
     mails.sort_by(|a, b| (&a.to, &a.subject).cmp(&(&b.to, &b.subject)));
     let told: Vec<_> = mails.iter().map(|mail| (mail.to.as_str(), mail.subject.as_str())).collect();
     let expected = [

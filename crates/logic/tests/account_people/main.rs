@@ -6,6 +6,7 @@ mod comets;
 mod contacts;
 mod errors;
 mod hooked;
+mod hops;
 mod log_in;
 mod mailbox;
 mod sessions;

@@ -8,10 +8,8 @@
 use crate::account::email;
 use crate::account::profile::{NICKNAME_CHARS_MAX, hide_private, is_deceptive};
 use crate::account::rate::{Rate, RateLimit};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use crate::cursor::{self, CursorKind, bad_cursor};
 use schemars::JsonSchema;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use skein_domain::account::Profile;
 use skein_domain::command::SearchBy;
@@ -28,7 +26,6 @@ const LIST_PAGE: u32 = 50;
 const LIST_PAGE_MAX: u32 = 200;
 const GREETING_CHARS_MAX: usize = 200;
 const REMARK_CHARS_MAX: usize = 64;
-const CURSOR_BYTES_MAX: usize = 512;
 
 /// Contacts: how often one may search and ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -111,9 +108,10 @@ impl Contacts {
         if !(PREFIX_CHARS_MIN..=NICKNAME_CHARS_MAX).contains(&prefix.chars().count()) {
             return Err(Error::new(Code::BadRequest, "a nickname is searched by 2 to 32 characters"));
         }
-        let after = read_cursor::<(String, Uid)>(cursor)?;
+        let after = open_nickname(cursor)?;
         let found = self.accounts.profiles_by_nickname(&prefix, after, SEARCH_PAGE + 1).await?;
-        Ok(page(found, SEARCH_PAGE, |profile| (fold_nickname(&profile.nickname), profile.uid)))
+        let (found, last) = page(found, SEARCH_PAGE, |profile| (fold_nickname(&profile.nickname), profile.uid));
+        Ok((found, last.map(seal_nickname).unwrap_or_default()))
     }
 
     // === Requests ===
@@ -133,9 +131,10 @@ impl Contacts {
 
     /// From and to the caller, newest first.
     pub async fn requests(&self, caller: &Caller, cursor: &str) -> Result<(Vec<FriendRequest>, String)> {
-        let before = read_cursor::<RequestId>(cursor)?;
+        let before = cursor::open_id(CursorKind::Requests, cursor)?.map(RequestId);
         let requests = self.store.requests(caller.uid, before, LIST_PAGE + 1).await?;
-        Ok(page(requests, LIST_PAGE, |request| request.id))
+        let (requests, last) = page(requests, LIST_PAGE, |request| request.id.0);
+        Ok((requests, cursor::seal_id(CursorKind::Requests, last)))
     }
 
     // === Friends ===
@@ -163,16 +162,20 @@ impl Contacts {
 
     /// By uid; `count` 0 means 50, and more than 200 means 200.
     pub async fn friends(&self, caller: &Caller, cursor: &str, count: u32) -> Result<(Vec<Friend>, String)> {
-        let (after, count) = (read_cursor::<Uid>(cursor)?.unwrap_or_default(), page_size(count));
+        let after = cursor::open_id(CursorKind::Friends, cursor)?.map(Uid).unwrap_or_default();
+        let count = page_size(count);
         let friends = self.store.friends(caller.uid, after, count + 1).await?;
-        Ok(page(friends, count, |friend| friend.uid))
+        let (friends, last) = page(friends, count, |friend| friend.uid.0);
+        Ok((friends, cursor::seal_id(CursorKind::Friends, last)))
     }
 
     /// Whom the caller has blocked; pages like [`Self::friends`].
     pub async fn blocked(&self, caller: &Caller, cursor: &str, count: u32) -> Result<(Vec<Friend>, String)> {
-        let (after, count) = (read_cursor::<Uid>(cursor)?.unwrap_or_default(), page_size(count));
+        let after = cursor::open_id(CursorKind::Blocked, cursor)?.map(Uid).unwrap_or_default();
+        let count = page_size(count);
         let blocked = self.store.blocked(caller.uid, after, count + 1).await?;
-        Ok(page(blocked, count, |friend| friend.uid))
+        let (blocked, last) = page(blocked, count, |friend| friend.uid.0);
+        Ok((blocked, cursor::seal_id(CursorKind::Blocked, last)))
     }
 
     async fn must_exist(&self, uid: Uid) -> Result<()> {
@@ -199,30 +202,30 @@ fn page_size(count: u32) -> u32 {
     if count == 0 { LIST_PAGE } else { count.min(LIST_PAGE_MAX) }
 }
 
-/// `found` holds one more than `size` if there is a next page. Its cursor is the place of the last item of this one.
-fn page<T, P: Serialize>(mut found: Vec<T>, size: u32, place: impl Fn(&T) -> P) -> (Vec<T>, String) {
+/// `found` holds one more than `size` if there is a next page; then the place of this one's last item comes with it.
+fn page<T, P>(mut found: Vec<T>, size: u32, place: impl Fn(&T) -> P) -> (Vec<T>, Option<P>) {
     let more = found.len() > size as usize;
     found.truncate(size as usize);
-    let cursor = found.last().filter(|_| more).map(|last| write_cursor(&place(last))).unwrap_or_default();
-    (found, cursor)
+    let last = found.last().filter(|_| more).map(place);
+    (found, last)
 }
 
-fn write_cursor(place: &impl Serialize) -> String {
-    // Numbers and text always have a JSON form.
-    serde_json::to_vec(place).map(|json| URL_SAFE_NO_PAD.encode(json)).unwrap_or_default()
+/// Uid first: it has a fixed size.
+fn seal_nickname((folded, uid): (String, Uid)) -> String {
+    let mut payload = uid.0.to_be_bytes().to_vec();
+    payload.extend_from_slice(folded.as_bytes());
+    cursor::seal(CursorKind::Nicknames, &payload)
 }
 
-/// `None`: from the start. `bad_cursor` for what was not made here.
-fn read_cursor<P: DeserializeOwned>(cursor: &str) -> Result<Option<P>> {
-    if cursor.is_empty() {
+/// `None`: from the beginning.
+fn open_nickname(text: &str) -> Result<Option<(String, Uid)>> {
+    if text.is_empty() {
         return Ok(None);
     }
-    let bad = || Error::new(Code::BadCursor, "this cursor is not one of ours");
-    if cursor.len() > CURSOR_BYTES_MAX {
-        return Err(bad());
-    }
-    let json = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
-    serde_json::from_slice(&json).map(Some).map_err(|_| bad())
+    let payload = cursor::open(CursorKind::Nicknames, text)?;
+    let (uid, folded) = payload.split_first_chunk().ok_or_else(bad_cursor)?;
+    let folded = String::from_utf8(folded.to_vec()).map_err(|_| bad_cursor())?;
+    Ok(Some((folded, Uid(i64::from_be_bytes(*uid)))))
 }
 
 #[cfg(test)]
@@ -231,19 +234,22 @@ mod tests {
 
     #[test]
     fn a_page_names_the_next_only_if_there_is_one() {
-        let place = |n: &i64| Uid(*n);
-        let (items, cursor) = page(vec![1, 2, 3], 2, place);
-        assert_eq!((items, read_cursor(&cursor).unwrap()), (vec![1, 2], Some(Uid(2))));
-        assert_eq!(page(vec![1, 2], 2, place), (vec![1, 2], String::new()));
-        assert_eq!(page(Vec::<i64>::new(), 2, place), (vec![], String::new()));
+        let place = |n: &i64| *n;
+        assert_eq!(page(vec![1, 2, 3], 2, place), (vec![1, 2], Some(2)));
+        assert_eq!(page(vec![1, 2], 2, place), (vec![1, 2], None));
+        assert_eq!(page(Vec::<i64>::new(), 2, place), (vec![], None));
     }
 
     #[test]
-    fn a_foreign_cursor_is_refused() {
-        for bad in ["!", "AAAA", &write_cursor(&"text"), &"A".repeat(513)] {
-            assert_eq!(read_cursor::<Uid>(bad).unwrap_err().code, Code::BadCursor, "{bad}");
+    fn a_place_among_nicknames_survives_its_cursor() {
+        let place = ("安 ann".to_owned(), Uid(7));
+        let text = seal_nickname(place.clone());
+        assert_eq!(open_nickname(&text).unwrap(), Some(place));
+        assert_eq!(open_nickname("").unwrap(), None);
+        let of_friends = cursor::seal_id(CursorKind::Friends, Some(7));
+        for bad in [&text[1..], &of_friends, "!"] {
+            assert_eq!(open_nickname(bad).unwrap_err().code, Code::BadCursor);
         }
-        assert_eq!(read_cursor::<Uid>("").unwrap(), None);
     }
 
     #[test]

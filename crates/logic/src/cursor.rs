@@ -19,6 +19,10 @@ pub(crate) enum CursorKind {
     Sync = 1,
     Members = 2,
     Rooms = 3,
+    Nicknames = 4,
+    Requests = 5,
+    Friends = 6,
+    Blocked = 7,
 }
 
 pub(crate) fn seal(kind: CursorKind, payload: &[u8]) -> String {

@@ -91,3 +91,57 @@ async fn deliver(mailer: &dyn Mailer, clock: &dyn Clock, letter: Letter) {
     }
     metrics::counter!("skein_mails_total", "outcome" => "failed").increment(1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use async_trait::async_trait;
+    use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+    /// Fails so many times; each attempt takes a second of the mail's life.
+    struct Flaky {
+        failures: AtomicU32,
+        attempts: AtomicU32,
+        now: Arc<Ticking>,
+    }
+
+    struct Ticking(AtomicI64);
+
+    impl Clock for Ticking {
+        fn now(&self) -> Millis {
+            Millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[async_trait]
+    impl Mailer for Flaky {
+        async fn send(&self, _: Mail) -> Result<()> {
+            self.now.0.fetch_add(1_000, Ordering::Relaxed);
+            self.attempts.fetch_add(1, Ordering::Relaxed);
+            match self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
+                Ok(_) => Err(Error::new(Code::MailFailed, "not now")),
+                Err(_) => Ok(()),
+            }
+        }
+    }
+
+    /// How often a mail that is of use until `until` is tried.
+    async fn attempts(failures: u32, until: i64) -> u32 {
+        let now = Arc::new(Ticking(AtomicI64::new(0)));
+        let mailer = Arc::new(Flaky { failures: failures.into(), attempts: 0.into(), now: now.clone() });
+        let (post, postman) = Post::new(mailer.clone(), now);
+        let mail = Mail { to: "a@b".into(), subject: String::new(), text: String::new() };
+        post.place().unwrap().post(mail, Millis(until));
+        drop(post);
+        postman.run(CancellationToken::new()).await;
+        mailer.attempts.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_mail_is_tried_again_a_few_times_while_it_is_of_use() {
+        assert_eq!(attempts(0, 300_000).await, 1);
+        assert_eq!(attempts(2, 300_000).await, 3);
+        assert_eq!(attempts(9, 300_000).await, TRIES, "not for ever");
+        assert_eq!(attempts(9, 500).await, 1, "nobody can use it any more");
+    }
+}

@@ -132,23 +132,19 @@ impl Config {
     }
 }
 
-/// What [`mailer`] decided.
-pub struct Chosen {
-    pub mailer: Arc<dyn Mailer>,
-    /// To show at `/dev/mailbox`, if mails are kept.
-    pub mailbox: Option<Arc<dyn Mailbox>>,
-}
+/// The mailer, and the mailbox to show at `/dev/mailbox` if mails are kept.
+pub type Chosen = (Arc<dyn Mailer>, Option<Arc<dyn Mailbox>>);
 
-/// The mailer this configuration asks for. Needs a runtime (see [`SmtpMailer::new`]).
+/// What this configuration asks for. Needs a runtime (see [`SmtpMailer::new`]).
 pub fn mailer(config: &Config, is_public: bool, clock: Arc<dyn Clock>) -> Result<Chosen> {
     if config.is_on() {
-        return Ok(Chosen { mailer: Arc::new(SmtpMailer::new(config)?), mailbox: None });
+        return Ok((Arc::new(SmtpMailer::new(config)?), None));
     }
     if is_public {
-        return Ok(Chosen { mailer: Arc::new(NoMailer), mailbox: None });
+        return Ok((Arc::new(NoMailer), None));
     }
     let kept = Arc::new(DevMailer::new(clock));
-    Ok(Chosen { mailer: kept.clone(), mailbox: Some(kept) })
+    Ok((kept.clone(), Some(kept)))
 }
 
 /// Whether SMTP is configured; if so, its server took the connection and the credentials.
@@ -324,15 +320,15 @@ mod tests {
     #[tokio::test]
     async fn which_mailer_follows_from_smtp_and_the_listener() {
         let clock = || Arc::new(SystemClock);
-        assert!(mailer(&smtp(), false, clock()).unwrap().mailbox.is_none());
+        assert!(mailer(&smtp(), false, clock()).unwrap().1.is_none());
 
-        let public = mailer(&Config::default(), true, clock()).unwrap();
-        assert!(public.mailbox.is_none());
-        assert_eq!(public.mailer.send(mail("")).await.unwrap_err().code, Code::MailNotConfigured);
+        let (none, mailbox) = mailer(&Config::default(), true, clock()).unwrap();
+        assert!(mailbox.is_none());
+        assert_eq!(none.send(mail("")).await.unwrap_err().code, Code::MailNotConfigured);
 
-        let local = mailer(&Config::default(), false, clock()).unwrap();
-        local.mailer.send(mail("123456")).await.unwrap();
-        assert_eq!(local.mailbox.unwrap().mails()[0].text, "123456");
+        let (kept, mailbox) = mailer(&Config::default(), false, clock()).unwrap();
+        kept.send(mail("123456")).await.unwrap();
+        assert_eq!(mailbox.unwrap().mails()[0].text, "123456");
     }
 
     #[tokio::test]

@@ -27,6 +27,11 @@ pub fn openapi() -> OpenApi {
     openapi
 }
 
+/// The description as text; `docs/openapi.json` holds it.
+pub fn openapi_json() -> String {
+    serde_json::to_string_pretty(&openapi()).unwrap_or_default()
+}
+
 /// Every operation may fail, always in the same shape.
 fn describe_problems(openapi: &mut OpenApi) {
     let components = openapi.components.get_or_insert_default();

@@ -38,7 +38,7 @@ use std::time::Duration;
 pub use address::Network;
 pub use auth::{COOKIE, WebOrigin};
 pub use config::{Config, Rate, Rates};
-pub use docs::{endpoint_table, error_table, openapi};
+pub use docs::{endpoint_table, error_table, openapi, openapi_json};
 pub use mailbox::{Mailbox, ReceivedMail};
 pub use routes::verify::{ApiKey, ShortApiKey};
 

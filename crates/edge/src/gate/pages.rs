@@ -22,7 +22,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
 }
 
 static DOCS: LazyLock<String> = LazyLock::new(|| document("Skein HTTP API", &docs::page(&docs::openapi())));
-static OPENAPI: LazyLock<String> = LazyLock::new(|| serde_json::to_string(&docs::openapi()).unwrap_or_default());
+static OPENAPI: LazyLock<String> = LazyLock::new(docs::openapi_json);
 
 /// An HTML answer whose policy allows its own style block and nothing else.
 pub(super) fn html(text: String) -> Response {

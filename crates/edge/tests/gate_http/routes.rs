@@ -108,7 +108,7 @@ fn the_api_is_what_it_promises() {
 
 #[test]
 fn documents_are_fresh() {
-    let openapi = serde_json::to_string_pretty(&gate::openapi()).unwrap() + "\n";
+    let openapi = gate::openapi_json() + "\n";
     must_hold("openapi.json", |_| openapi.clone());
     must_hold("http-api.md", |guide| {
         let guide = between(&guide, "errors", &gate::error_table());
@@ -133,6 +133,16 @@ fn must_hold(name: &str, wanted: impl Fn(String) -> String) {
         return;
     }
     assert!(found == wanted, "docs/{name} is stale: run `UPDATE=1 cargo test -p skein-edge documents_are_fresh` and commit it");
+}
+
+#[test]
+fn the_guide_knows_the_default_rates() {
+    let guide = include_str!("../../../../docs/http-api.md");
+    let rates = gate::Rates::default();
+    for (name, rate) in [("login", rates.login), ("code", rates.code), ("register", rates.register), ("search", rates.search)] {
+        let row = guide.lines().find(|line| line.starts_with(&format!("| `{name}` |"))).unwrap();
+        assert!(row.ends_with(&format!("| {} | {} |", rate.per_minute, rate.burst)), "{row}");
+    }
 }
 
 /// The guide's commands name only requests that exist.

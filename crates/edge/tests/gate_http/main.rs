@@ -8,4 +8,5 @@ mod pages;
 mod routes;
 mod script;
 mod session;
+mod socket;
 mod verify;

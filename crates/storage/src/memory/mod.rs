@@ -1,0 +1,21 @@
+//! Ports kept in memory: what one process knows about connections, nodes and codes. Nothing here must survive a restart.
+//!
+//! **Invariant:** each of them is bounded; at the bound what has expired is swept, and if that does not help, the newcomer
+//! is refused `busy`.
+
+mod codes;
+mod nodes;
+mod sessions;
+
+#[cfg(test)]
+mod tests;
+
+pub use codes::MemoryCodes;
+pub use nodes::MemoryNodes;
+pub use sessions::MemorySessions;
+
+use skein_domain::{Code, Error};
+
+fn full() -> Error {
+    Error::new(Code::Busy, "too many at a time").retry_after(5_000)
+}

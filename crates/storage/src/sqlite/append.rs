@@ -1,0 +1,209 @@
+//! Writing one entry: the hot path.
+//!
+//! **Invariant:** numbers are taken from the rows of shard and conversation inside the transaction, so a refused or lost
+//! command leaves no gap, and revisions become visible in commit order.
+//! **Invariant:** a key names one command of its author for ever; repeating it answers what was answered, and writes nothing.
+
+use super::effects;
+use super::failure::{Failure, Outcome, not_found, refuse};
+use super::rows;
+use super::transaction::{Transaction, one};
+use rusqlite::{Connection, params};
+use sha2::{Digest, Sha256};
+use skein_domain::conversation::Conversation;
+use skein_domain::entry::EntryEvent;
+use skein_domain::fault::{Fault, planted};
+use skein_domain::id::{ConversationId, CountNo, IdempotencyKey, Millis, PolicyVersion, Revision, Seq, Shard, Uid};
+use skein_domain::port::{Append, Appended};
+use skein_domain::{Code, Error};
+
+pub(super) const EDITED: i64 = 1;
+pub(super) const RECALLED: i64 = 2;
+
+/// An append, serialised before it is queued.
+pub(super) struct Draft {
+    pub append: Append,
+    json: Vec<u8>,
+    digest: [u8; 16],
+}
+
+impl Draft {
+    pub fn new(append: Append) -> Result<Self, Error> {
+        use EntryEvent::{Edited, Message};
+        if matches!(append.event, Message { body: None, .. } | Edited { body: None, .. }) {
+            return Err(Error::new(Code::BadRequest, "a message needs a body"));
+        }
+        let json = serde_json::to_vec(&append.event).map_err(|error| {
+            tracing::error!(%error, "event does not serialise");
+            Error::internal()
+        })?;
+        let mut digest = [0; 16];
+        digest.copy_from_slice(&Sha256::digest(&json)[..16]);
+        Ok(Self { append, json, digest })
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.json.len() + 256
+    }
+}
+
+/// An entry's place: what its effects need to know.
+pub(super) struct Place {
+    pub conversation: Conversation,
+    pub seq: Seq,
+    pub revision: Revision,
+    pub count: CountNo,
+    pub at: Millis,
+}
+
+pub(super) fn append(transaction: &mut Transaction<'_>, draft: &Draft) -> Outcome<Appended> {
+    let append = &draft.append;
+    let burned = burn_number(transaction, append.conversation)?;
+    if !planted(Fault::KeyNotChecked)
+        && let Some(known) = known(transaction.connection, draft)?
+    {
+        return Ok(known);
+    }
+    let conversation = load(transaction.connection, append.conversation)?;
+    if let Some(after) = &append.after {
+        check_stored(transaction.connection, append.author, after)?;
+    }
+    if conversation.policy_version != append.policy_version {
+        return refuse(Code::PolicyMoved, "who may do what has changed since this was judged");
+    }
+    if let Some(done) = check_target(transaction.connection, &append.event, conversation.id)? {
+        return Ok(done);
+    }
+    let place = write(transaction, draft, conversation, burned)?;
+    effects::apply(transaction, &place, append)?;
+    Ok(Appended { shard: place.conversation.shard, seq: place.seq, revision: place.revision, at: place.at, repeated: false })
+}
+
+/// Writes the entry and moves the head.
+fn write(transaction: &mut Transaction<'_>, draft: &Draft, conversation: Conversation, burned: Option<Seq>) -> Outcome<Place> {
+    let append = &draft.append;
+    let revision = transaction.next_revision(conversation.shard)?;
+    let seq = burned.unwrap_or(conversation.head.next());
+    let count = CountNo(conversation.count.0 + i64::from(append.event.is_countable()));
+    let at = append.at.max(conversation.head_at);
+    let policy_version = PolicyVersion(conversation.policy_version.0 + i64::from(append.event.is_policy()));
+    let (kind, target) = kind_and_target(&append.event);
+    transaction.execute(
+        "INSERT INTO entry (conversation, seq, shard, revision, count, at, author, key, digest, kind, target, event)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        params![
+            conversation.id.0,
+            seq.0,
+            conversation.shard.0,
+            revision.0,
+            count.0,
+            at.0,
+            append.author.0,
+            append.key.as_str(),
+            draft.digest,
+            kind,
+            target.map(|target| target.0),
+            draft.json,
+        ],
+    )?;
+    transaction.execute(
+        "UPDATE conversation SET head = ?2, head_revision = ?3, head_at = ?4, count = ?5, policy_version = ?6 WHERE id = ?1",
+        params![conversation.id.0, seq.0, revision.0, at.0, count.0, policy_version.0],
+    )?;
+    Ok(Place { conversation, seq, revision, count, at })
+}
+
+/// What the key answered the first time, if it is known.
+fn known(connection: &Connection, draft: &Draft) -> Outcome<Option<Appended>> {
+    let append = &draft.append;
+    let found = one(
+        connection,
+        "SELECT conversation, digest, shard, seq, revision, at FROM entry WHERE author = ?1 AND key = ?2",
+        params![append.author.0, append.key.as_str()],
+        |row| {
+            let same = row.get::<_, i64>(0)? == append.conversation.0 && row.get::<_, [u8; 16]>(1)? == draft.digest;
+            Ok((same, appended(row, 2)?))
+        },
+    )?;
+    match found {
+        None => Ok(None),
+        Some((true, known)) => Ok(Some(known)),
+        Some((false, _)) => conflict(),
+    }
+}
+
+pub(super) fn conflict<T>() -> Outcome<T> {
+    refuse(Code::IdempotencyConflict, "this key was used for something else")
+}
+
+/// Of `shard, seq, revision, at`: an earlier append, told again.
+fn appended(row: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Appended> {
+    Ok(Appended {
+        shard: Shard(row.get(from)?),
+        seq: Seq(row.get(from + 1)?),
+        revision: Revision(row.get(from + 2)?),
+        at: Millis(row.get(from + 3)?),
+        repeated: true,
+    })
+}
+
+pub(super) fn load(connection: &Connection, id: ConversationId) -> Outcome<Conversation> {
+    let found =
+        one(connection, concat!("SELECT ", rows::conversation_columns!(), " FROM conversation c WHERE c.id = ?1"), params![id.0], |row| {
+            rows::conversation(row, 0)
+        })?;
+    found.map_or_else(|| not_found("no such conversation"), Ok)
+}
+
+fn check_stored(connection: &Connection, author: Uid, after: &IdempotencyKey) -> Outcome<()> {
+    let sql = "SELECT 1 FROM entry WHERE author = ?1 AND key = ?2";
+    match one(connection, sql, params![author.0, after.as_str()], |_| Ok(()))? {
+        Some(()) => Ok(()),
+        None => Err(Failure::Refused(Error::new(Code::OutOfOrder, "the message before this one is not stored").retry_after(0))),
+    }
+}
+
+/// The target must be a message with a body. One that is recalled already is answered with its recall.
+fn check_target(connection: &Connection, event: &EntryEvent, conversation: ConversationId) -> Outcome<Option<Appended>> {
+    let target = match event {
+        EntryEvent::Edited { target, .. } | EntryEvent::Recalled { target } | EntryEvent::Reacted { target, .. } => *target,
+        _ => return Ok(None),
+    };
+    let sql = "SELECT body IS NULL FROM message WHERE conversation = ?1 AND seq = ?2";
+    let is_recalled: Option<bool> = one(connection, sql, params![conversation.0, target.0], |row| row.get(0))?;
+    match (is_recalled, event) {
+        (None, _) => not_found("no such message"),
+        (Some(false), _) => Ok(None),
+        (Some(true), EntryEvent::Recalled { .. }) => one(
+            connection,
+            "SELECT shard, seq, revision, at FROM entry WHERE conversation = ?1 AND target = ?2 AND kind = 2",
+            params![conversation.0, target.0],
+            |row| appended(row, 0),
+        ),
+        (Some(true), _) => refuse(Code::Recalled, "the message was recalled"),
+    }
+}
+
+/// `target` is set where the entries of a message must be found again: by its recall.
+fn kind_and_target(event: &EntryEvent) -> (i64, Option<Seq>) {
+    match event {
+        EntryEvent::Message { .. } => (0, None),
+        EntryEvent::Edited { target, .. } => (EDITED, Some(*target)),
+        EntryEvent::Recalled { target } => (RECALLED, Some(*target)),
+        EntryEvent::Reacted { .. } => (3, None),
+        EntryEvent::Joined { .. } => (4, None),
+        EntryEvent::Left { .. } => (5, None),
+        EntryEvent::RoleChanged { .. } => (6, None),
+        EntryEvent::InfoChanged { .. } => (7, None),
+        EntryEvent::Silenced { .. } => (8, None),
+    }
+}
+
+/// A planted fault: the number is used up even when the command is refused, repeated or lost.
+fn burn_number(transaction: &mut Transaction<'_>, conversation: ConversationId) -> Outcome<Option<Seq>> {
+    if !planted(Fault::SeqOutsideTransaction) {
+        return Ok(None);
+    }
+    let head = load(transaction.connection, conversation)?.head;
+    Ok(Some(transaction.next_seq_in_memory(conversation, head)))
+}

@@ -1,0 +1,184 @@
+//! What an entry does besides being there: message states, members, titles, items of user logs.
+//!
+//! Runs in the transaction that writes the entry.
+
+use super::append::{EDITED, Place};
+use super::failure::{Outcome, not_found, refuse};
+use super::rows::role_number;
+use super::transaction::{Transaction, one};
+use super::user_log::{self, Subject};
+use rusqlite::{Connection, params};
+use skein_domain::Code;
+use skein_domain::body::Body;
+use skein_domain::conversation::Role;
+use skein_domain::entry::EntryEvent;
+use skein_domain::id::{ConversationId, Millis, Seq, Uid};
+use skein_domain::port::Append;
+
+pub(super) fn apply(transaction: &mut Transaction<'_>, place: &Place, append: &Append) -> Outcome<()> {
+    match &append.event {
+        EntryEvent::Message { body, reply_to } => said(transaction, place, append, body.as_ref(), *reply_to),
+        EntryEvent::Edited { target, body } => edited(transaction, place, *target, body.as_ref()),
+        EntryEvent::Recalled { target } => recalled(transaction, place.conversation.id, *target),
+        EntryEvent::Reacted { target, emoji, on } => reacted(transaction, place, append.author, *target, emoji, *on),
+        EntryEvent::Joined { uids } => joined(transaction, place, uids),
+        EntryEvent::Left { uid } => left(transaction, place, *uid),
+        EntryEvent::RoleChanged { uid, role } => role_changed(transaction, place, *uid, *role),
+        EntryEvent::InfoChanged { title, announcement, muted_all } => {
+            info_changed(transaction, place.conversation.id, title.as_deref(), announcement.as_deref(), *muted_all)
+        }
+        EntryEvent::Silenced { uid, until } => silenced(transaction, place, *uid, *until),
+    }
+}
+
+fn said(transaction: &Transaction<'_>, place: &Place, append: &Append, body: Option<&Body>, reply_to: Option<Seq>) -> Outcome<()> {
+    let body = body.map(serde_json::to_vec).transpose()?;
+    transaction.execute(
+        "INSERT INTO message (conversation, seq, count, at, author, key, body, reply_to) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            place.conversation.id.0,
+            place.seq.0,
+            place.count.0,
+            place.at.0,
+            append.author.0,
+            append.key.as_str(),
+            body,
+            reply_to.map(|seq| seq.0)
+        ],
+    )?;
+    transaction.execute(
+        "UPDATE member SET read = ?3, read_count = ?4, delivered = ?3 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
+        params![place.conversation.id.0, append.author.0, place.seq.0, place.count.0],
+    )?;
+    Ok(())
+}
+
+fn edited(transaction: &Transaction<'_>, place: &Place, target: Seq, body: Option<&Body>) -> Outcome<()> {
+    let body = body.map(serde_json::to_vec).transpose()?;
+    transaction.execute(
+        "UPDATE message SET body = ?3, edited_at = ?4 WHERE conversation = ?1 AND seq = ?2",
+        params![place.conversation.id.0, target.0, body, place.at.0],
+    )?;
+    Ok(())
+}
+
+/// Blanks the body in the state, in the entry and in every edit, and drops the reactions.
+fn recalled(transaction: &Transaction<'_>, conversation: ConversationId, target: Seq) -> Outcome<()> {
+    let sql = "SELECT reply_to FROM message WHERE conversation = ?1 AND seq = ?2";
+    let reply_to: Option<i64> = one(transaction.connection, sql, params![conversation.0, target.0], |row| row.get(0))?.flatten();
+    let message = serde_json::to_vec(&EntryEvent::Message { body: None, reply_to: reply_to.map(Seq) })?;
+    let edit = serde_json::to_vec(&EntryEvent::Edited { target, body: None })?;
+    transaction.execute("UPDATE message SET body = NULL WHERE conversation = ?1 AND seq = ?2", params![conversation.0, target.0])?;
+    transaction.execute("UPDATE entry SET event = ?3 WHERE conversation = ?1 AND seq = ?2", params![conversation.0, target.0, message])?;
+    transaction.execute(
+        "UPDATE entry SET event = ?4 WHERE conversation = ?1 AND target = ?2 AND kind = ?3",
+        params![conversation.0, target.0, EDITED, edit],
+    )?;
+    transaction.execute("DELETE FROM reaction WHERE conversation = ?1 AND seq = ?2", params![conversation.0, target.0])?;
+    Ok(())
+}
+
+fn reacted(transaction: &Transaction<'_>, place: &Place, author: Uid, target: Seq, emoji: &str, on: bool) -> Outcome<()> {
+    let sql = if on {
+        "INSERT OR IGNORE INTO reaction (conversation, seq, emoji, uid) VALUES (?1, ?2, ?3, ?4)"
+    } else {
+        "DELETE FROM reaction WHERE conversation = ?1 AND seq = ?2 AND emoji = ?3 AND uid = ?4"
+    };
+    transaction.execute(sql, params![place.conversation.id.0, target.0, emoji, author.0])?;
+    Ok(())
+}
+
+/// Those who are members already stay as they are.
+pub(super) fn joined(transaction: &mut Transaction<'_>, place: &Place, uids: &[Uid]) -> Outcome<()> {
+    let mut new = 0;
+    for uid in uids {
+        check_user(transaction.connection, *uid)?;
+        let changed = transaction.execute(
+            "INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
+             VALUES (?1, ?2, ?3, ?4, ?3, ?4, ?3, ?5)
+             ON CONFLICT (conversation, uid) DO UPDATE SET role = 0, visible_from = excluded.visible_from, visible_to = NULL,
+                 join_count = excluded.join_count, read = excluded.read, read_count = excluded.read_count,
+                 delivered = excluded.delivered, revision = excluded.revision
+             WHERE visible_to IS NOT NULL",
+            params![place.conversation.id.0, uid.0, place.seq.0, place.count.0, place.revision.0],
+        )?;
+        if changed > 0 {
+            new += 1;
+            user_log::put(transaction, *uid, Subject::Conversation(place.conversation.id))?;
+        }
+    }
+    transaction.execute("UPDATE conversation SET members = members + ?2 WHERE id = ?1", params![place.conversation.id.0, new])?;
+    Ok(())
+}
+
+fn left(transaction: &mut Transaction<'_>, place: &Place, uid: Uid) -> Outcome<()> {
+    let changed = transaction.execute(
+        "UPDATE member SET visible_to = ?3, role = 0, revision = ?4 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
+        params![place.conversation.id.0, uid.0, place.seq.0, place.revision.0],
+    )?;
+    check_member(changed)?;
+    transaction.execute(
+        "UPDATE conversation SET members = members - 1, owner = nullif(owner, ?2) WHERE id = ?1",
+        params![place.conversation.id.0, uid.0],
+    )?;
+    user_log::put(transaction, uid, Subject::Membership(place.conversation.id))?;
+    Ok(())
+}
+
+fn role_changed(transaction: &mut Transaction<'_>, place: &Place, uid: Uid, role: Role) -> Outcome<()> {
+    if role == Role::Owner {
+        if let Some(former) = place.conversation.owner.filter(|former| *former != uid) {
+            set_role(transaction, place, former, Role::Admin)?;
+        }
+        transaction.execute("UPDATE conversation SET owner = ?2 WHERE id = ?1", params![place.conversation.id.0, uid.0])?;
+    }
+    let changed = set_role(transaction, place, uid, role)?;
+    check_member(changed)
+}
+
+fn set_role(transaction: &mut Transaction<'_>, place: &Place, uid: Uid, role: Role) -> Outcome<usize> {
+    let changed = transaction.execute(
+        "UPDATE member SET role = ?3, revision = ?4 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
+        params![place.conversation.id.0, uid.0, role_number(role), place.revision.0],
+    )?;
+    if changed > 0 {
+        user_log::put(transaction, uid, Subject::Membership(place.conversation.id))?;
+    }
+    Ok(changed)
+}
+
+fn info_changed(
+    transaction: &Transaction<'_>,
+    conversation: ConversationId,
+    title: Option<&str>,
+    announcement: Option<&str>,
+    muted_all: Option<bool>,
+) -> Outcome<()> {
+    transaction.execute(
+        "UPDATE conversation SET title = coalesce(?2, title), announcement = coalesce(?3, announcement),
+             muted_all = coalesce(?4, muted_all) WHERE id = ?1",
+        params![conversation.0, title, announcement, muted_all],
+    )?;
+    Ok(())
+}
+
+fn silenced(transaction: &mut Transaction<'_>, place: &Place, uid: Uid, until: Millis) -> Outcome<()> {
+    let changed = transaction.execute(
+        "UPDATE member SET silenced_until = ?3, revision = ?4 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
+        params![place.conversation.id.0, uid.0, until.0, place.revision.0],
+    )?;
+    check_member(changed)?;
+    user_log::put(transaction, uid, Subject::Membership(place.conversation.id))?;
+    Ok(())
+}
+
+fn check_member(rows_changed: usize) -> Outcome<()> {
+    if rows_changed == 0 { refuse(Code::NotMember, "not a member of this conversation") } else { Ok(()) }
+}
+
+pub(super) fn check_user(connection: &Connection, uid: Uid) -> Outcome<()> {
+    match one(connection, "SELECT 1 FROM user WHERE uid = ?1", params![uid.0], |_| Ok(()))? {
+        Some(()) => Ok(()),
+        None => not_found("no such user"),
+    }
+}

@@ -1,0 +1,47 @@
+//! The data folder and its lock: one server at a time.
+//!
+//! **Invariant:** folder 0700, files 0600. The lock lives as long as its file is open; the system lifts it when the
+//! process dies, however it dies.
+
+use super::OpenError;
+use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+const LOCK_FILE: &str = "lock";
+
+/// Makes the folder if there is none, and closes it to others.
+pub(super) fn prepare_folder(folder: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// Takes the lock and writes our process id into it. Refused while another process (or another store of this one) has
+/// it, naming the holder.
+pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
+    let path = folder.join(LOCK_FILE);
+    let mut file = open_private(&path)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: folder.to_owned(), holder: holder(&mut file) }),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// Creates the file readable by its owner only; SQLite gives its side files the same mode.
+pub(super) fn open_private(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn holder(file: &mut File) -> String {
+    let mut pid = String::new();
+    match file.read_to_string(&mut pid) {
+        Ok(_) if !pid.trim().is_empty() => format!("process {}", pid.trim()),
+        _ => "another process".to_owned(),
+    }
+}

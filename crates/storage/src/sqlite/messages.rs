@@ -1,0 +1,159 @@
+//! Change logs and message states: [`MessageStore`].
+
+use super::append::{self, Draft};
+use super::failure::Outcome;
+use super::rows;
+use super::transaction::{many, one};
+use super::{Store, failure::Failure};
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+use rusqlite::{Connection, params};
+use skein_domain::Result;
+use skein_domain::entry::{Entry, HistoryPage, MessageState, Reaction};
+use skein_domain::id::{ConversationId, Epoch, Revision, Seq, Uid};
+use skein_domain::port::{Append, Appended, HistoryQuery, MessageStore};
+
+#[async_trait]
+impl MessageStore for Store {
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
+        match Draft::new(append) {
+            Ok(draft) => self.writer().submit(draft.bytes(), move |transaction| append::append(transaction, &draft)),
+            Err(error) => Box::pin(std::future::ready(Err(error))),
+        }
+    }
+
+    async fn entries(&self, conversation: ConversationId, from: Seq, to: Seq, limit: u32) -> Result<Vec<Entry>> {
+        let read = move |connection: &Connection| many(connection, ENTRIES, params![conversation.0, from.0, to.0, limit], rows::entry);
+        self.readers().read(read).await
+    }
+
+    async fn newest(&self, conversation: ConversationId, to: Seq, after: Revision, limit: u32) -> Result<(Vec<Entry>, bool)> {
+        self.readers().read(move |connection| newest(connection, conversation, to, after, limit as usize)).await
+    }
+
+    async fn history(&self, conversation: ConversationId, query: HistoryQuery) -> Result<HistoryPage> {
+        self.readers().read(move |connection| history(connection, conversation, &query)).await
+    }
+
+    async fn state(&self, conversation: ConversationId, seq: Seq) -> Result<Option<MessageState>> {
+        self.readers().read(move |connection| last(connection, conversation, seq, seq)).await
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.shared().epoch()
+    }
+
+    fn shards(&self) -> u16 {
+        self.shared().shards()
+    }
+
+    async fn revisions(&self) -> Result<Vec<Revision>> {
+        let read = |connection: &Connection| many(connection, "SELECT revision FROM shard ORDER BY id", [], |row| row.get(0).map(Revision));
+        self.readers().read(read).await
+    }
+}
+
+pub(super) const ENTRIES: &str = concat!(
+    "SELECT ",
+    rows::entry_columns!(),
+    " FROM entry e WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 ORDER BY e.seq LIMIT ?4"
+);
+pub(super) const NEWEST: &str =
+    concat!("SELECT ", rows::entry_columns!(), " FROM entry e WHERE e.conversation = ?1 AND e.seq <= ?2 ORDER BY e.seq DESC");
+
+/// Within a conversation revisions ascend with seq, so walking back ends at the first that is too old.
+fn newest(connection: &Connection, conversation: ConversationId, to: Seq, after: Revision, limit: usize) -> Outcome<(Vec<Entry>, bool)> {
+    let mut statement = connection.prepare_cached(NEWEST)?;
+    let mut found = statement.query(params![conversation.0, to.0])?;
+    let mut entries = Vec::new();
+    let mut more = false;
+    while let Some(row) = found.next()? {
+        if row.get::<_, i64>(2)? <= after.0 {
+            break;
+        }
+        if entries.len() == limit {
+            more = true;
+            break;
+        }
+        entries.push(rows::entry(row)?);
+    }
+    entries.reverse();
+    Ok((entries, more))
+}
+
+pub(super) const STATES_BACK: &str = concat!(
+    "SELECT ",
+    rows::message_columns!(),
+    " FROM message s WHERE s.conversation = ?1 AND s.seq BETWEEN ?2 AND ?3 ORDER BY s.seq DESC LIMIT ?4"
+);
+pub(super) const STATES_ON: &str = concat!(
+    "SELECT ",
+    rows::message_columns!(),
+    " FROM message s WHERE s.conversation = ?1 AND s.seq BETWEEN ?2 AND ?3 ORDER BY s.seq LIMIT ?4"
+);
+pub(super) const SHOWN_BACK: &str = concat!(
+    "SELECT ",
+    rows::entry_columns!(),
+    " FROM entry e INDEXED BY entry_shown WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.kind > 3 ORDER BY e.seq DESC LIMIT ?4"
+);
+pub(super) const SHOWN_ON: &str = concat!(
+    "SELECT ",
+    rows::entry_columns!(),
+    " FROM entry e INDEXED BY entry_shown WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.kind > 3 ORDER BY e.seq LIMIT ?4"
+);
+
+/// Items are messages and shown events alike: one more of each than asked for, merged, and cut to `count`.
+fn history(connection: &Connection, conversation: ConversationId, query: &HistoryQuery) -> Outcome<HistoryPage> {
+    let from = query.after.map_or(query.from, |after| query.from.max(after.next()));
+    let to = query.before.map_or(query.to, |before| query.to.min(Seq(before.0.saturating_sub(1))));
+    let on = query.after.is_some() && query.before.is_none();
+    let (states, shown) = if on { (STATES_ON, SHOWN_ON) } else { (STATES_BACK, SHOWN_BACK) };
+    let count = query.count as usize;
+    let range = params![conversation.0, from.0, to.0, i64::from(query.count) + 1];
+    let mut messages = many(connection, states, range, rows::message)?;
+    let mut events = many(connection, shown, range, rows::entry)?;
+
+    let mut seqs: Vec<Seq> = messages.iter().map(|m| m.seq).chain(events.iter().map(|e| e.seq)).collect();
+    seqs.sort_unstable();
+    if !on {
+        seqs.reverse();
+    }
+    let has_more = seqs.len() > count;
+    seqs.truncate(count);
+    let (first, last) = (seqs.iter().min().copied().unwrap_or_default(), seqs.iter().max().copied().unwrap_or_default());
+    messages.retain(|message| count > 0 && (first..=last).contains(&message.seq));
+    events.retain(|event| count > 0 && (first..=last).contains(&event.seq));
+    messages.sort_unstable_by_key(|message| message.seq);
+    events.sort_unstable_by_key(|event| event.seq);
+    add_reactions(connection, conversation, &mut messages)?;
+    let floor = one(connection, "SELECT floor FROM conversation WHERE id = ?1", params![conversation.0], |row| row.get(0).map(Seq))?;
+    Ok(HistoryPage { messages, events, has_more, floor: floor.unwrap_or_default() })
+}
+
+/// The newest message within `from..=to`.
+pub(super) fn last(connection: &Connection, conversation: ConversationId, from: Seq, to: Seq) -> Outcome<Option<MessageState>> {
+    let found = one(connection, STATES_BACK, params![conversation.0, from.0, to.0, 1], rows::message)?;
+    let mut found: Vec<_> = found.into_iter().collect();
+    add_reactions(connection, conversation, &mut found)?;
+    Ok(found.pop())
+}
+
+pub(super) const REACTIONS: &str =
+    "SELECT seq, emoji, uid FROM reaction WHERE conversation = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq, emoji, uid";
+
+/// `messages` ascend by seq, and so do their reactions.
+fn add_reactions(connection: &Connection, conversation: ConversationId, messages: &mut [MessageState]) -> Outcome<()> {
+    let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
+    let mut statement = connection.prepare_cached(REACTIONS)?;
+    let mut found = statement.query(params![conversation.0, first.seq.0, last.seq.0])?;
+    while let Some(row) = found.next()? {
+        let (seq, emoji, uid) = (Seq(row.get(0)?), row.get::<_, String>(1)?, Uid(row.get(2)?));
+        let Ok(index) = messages.binary_search_by_key(&seq, |message| message.seq) else { continue };
+        let reactions = &mut messages[index].reactions;
+        match reactions.last_mut().filter(|reaction| reaction.emoji == emoji) {
+            Some(reaction) => reaction.uids.push(uid),
+            None => reactions.push(Reaction { emoji, uids: vec![uid] }),
+        }
+    }
+    Ok::<(), Failure>(())
+}

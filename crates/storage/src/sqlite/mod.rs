@@ -1,0 +1,223 @@
+//! The store on SQLite: one file in the data folder, one writing thread, many readers.
+//!
+//! Owns the data folder (and its lock), the connections and their settings. Each port is made true in a file of its own:
+//! `messages`, `outbox`, `conversations`, `accounts`, `contacts`.
+//!
+//! **Invariant:** write-ahead log with `synchronous=FULL`: a commit that returned survives a power cut.
+
+mod accounts;
+mod append;
+mod checkpoint;
+mod contacts;
+mod conversations;
+mod effects;
+mod failure;
+mod lock;
+mod messages;
+mod outbox;
+mod queue;
+mod readers;
+mod rows;
+mod schema;
+mod shared;
+mod transaction;
+mod user_log;
+mod views;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use crate::Config;
+use checkpoint::Checkpointer;
+use readers::Readers;
+use rusqlite::{Connection, OpenFlags};
+use shared::Shared;
+pub use shared::Stats;
+use skein_domain::fault::{Fault, planted};
+use skein_domain::id::Revision;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+pub use writer::Fatal;
+use writer::Writer;
+
+const DATABASE: &str = "skein.db";
+/// Longer than a checkpoint may hold the writer up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const STATEMENTS_CACHED: usize = 256;
+/// As `sysexits.h` calls an input/output error.
+const EXIT_IO_ERROR: i32 = 74;
+
+/// Why a store does not open.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("data folder {} is in use by {holder}", .folder.display())]
+    Locked { folder: PathBuf, holder: String },
+    #[error("data folder has schema version {found}, this build knows versions up to {known}: run a newer build")]
+    Newer { found: usize, known: usize },
+    #[error("storage.shards must be 1 to {max}, not {0}", max = Config::SHARDS_MAX)]
+    Shards(u16),
+    #[error("data folder: {0}")]
+    Io(#[from] std::io::Error),
+    #[error("database: {0}")]
+    Database(#[from] rusqlite::Error),
+}
+
+impl OpenError {
+    pub fn code(&self) -> &'static str {
+        match self {
+            OpenError::Locked { .. } => "data_folder_locked",
+            OpenError::Newer { .. } => "data_folder_newer",
+            OpenError::Shards(_) => "bad_config",
+            OpenError::Io(_) => "data_folder_unusable",
+            OpenError::Database(_) => "database_unusable",
+        }
+    }
+}
+
+/// A handle to the store; clones share it. The last one dropped closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    writer: Writer,
+    readers: Readers,
+    shared: Arc<Shared>,
+    running: Mutex<Option<Running>>,
+}
+
+/// Ends in this order: the writer's thread, then the lock.
+struct Running {
+    writer: JoinHandle<()>,
+    lock: File,
+}
+
+impl Store {
+    /// Opens the store in `folder`, making both if there are none. A disk that fails later ends the process with exit
+    /// code 74. Blocks for a few milliseconds.
+    pub fn open(folder: &Path, config: &Config) -> Result<Self, OpenError> {
+        Self::open_with(folder, config, Box::new(|_| std::process::exit(EXIT_IO_ERROR)))
+    }
+
+    /// Like [`Self::open`]; `fatal` is called, on the writer's thread, when the disk fails, and has to end the process.
+    pub fn open_with(folder: &Path, config: &Config, fatal: Fatal) -> Result<Self, OpenError> {
+        if config.shards == 0 || config.shards > Config::SHARDS_MAX {
+            return Err(OpenError::Shards(config.shards));
+        }
+        lock::prepare_folder(folder)?;
+        let lock = lock::lock(folder)?;
+        let database = folder.join(DATABASE);
+        lock::open_private(&database)?;
+        let mut connection = connect(&database, Access::Write { sync: !config.allow_unsafe_durability })?;
+        schema::migrate(&mut connection, config.shards)?;
+        // The names of new files are as durable as their content.
+        File::open(folder)?.sync_all()?;
+        plant_faults(&connection)?;
+
+        let meta = schema::meta(&connection)?;
+        if meta.shards != config.shards {
+            tracing::warn!(shards = meta.shards, configured = config.shards, "number of shards is fixed; configuration ignored");
+        }
+        if config.allow_unsafe_durability {
+            tracing::warn!("allow_unsafe_durability is set: a power cut loses acknowledged messages");
+        }
+        let shared = Arc::new(Shared::new(&meta, positions(&connection)?));
+        let checkpointer = Checkpointer::start(connect(&database, Access::Write { sync: !config.allow_unsafe_durability })?)?;
+        let (writer, thread) = Writer::start(connection, shared.clone(), checkpointer, fatal)?;
+        let readers = Readers::new(database, config.readers());
+        let running = Mutex::new(Some(Running { writer: thread, lock }));
+        Ok(Self { inner: Arc::new(Inner { writer, readers, shared, running }) })
+    }
+
+    /// Does what is queued, folds the log of writes into the database and lifts the lock. Blocks; idempotent. Commands
+    /// given later answer `unavailable`.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.inner.shared.stats()
+    }
+
+    fn writer(&self) -> &Writer {
+        &self.inner.writer
+    }
+
+    fn readers(&self) -> &Readers {
+        &self.inner.readers
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.inner.shared
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.writer.close();
+        self.readers.close();
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Running { writer, lock }) = running {
+            if writer.join().is_err() {
+                tracing::error!("writer thread panicked");
+            }
+            drop(lock);
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+pub(crate) enum Access {
+    Read,
+    Write { sync: bool },
+}
+
+pub(crate) fn connect(database: &Path, access: Access) -> rusqlite::Result<Connection> {
+    let flags = match access {
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Write { .. } => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let connection = Connection::open_with_flags(database, flags | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
+    if let Access::Write { sync } = access {
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", if sync { "FULL" } else { "OFF" })?;
+        connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+        connection.pragma_update(None, "cache_size", -16_000)?;
+        // What is deleted or recalled is overwritten where that costs no further write.
+        connection.pragma_update(None, "secure_delete", "FAST")?;
+    }
+    Ok(connection)
+}
+
+/// Last revision and position of each shard.
+fn positions(connection: &Connection) -> rusqlite::Result<Vec<(Revision, Revision)>> {
+    let mut statement = connection.prepare("SELECT revision, published FROM shard ORDER BY id")?;
+    let rows = statement.query_map([], |row| {
+        let (revision, published) = (row.get(0)?, row.get(1)?);
+        let published = if planted(Fault::LeftoversNotPublished) { revision } else { published };
+        Ok((Revision(revision), Revision(published)))
+    })?;
+    rows.collect()
+}
+
+fn plant_faults(connection: &Connection) -> rusqlite::Result<()> {
+    if planted(Fault::KeyNotChecked) {
+        // Else the index would catch what the fault lets through.
+        connection
+            .execute_batch("DROP INDEX IF EXISTS entry_by_key; CREATE INDEX IF NOT EXISTS entry_by_key_unchecked ON entry (author, key)")?;
+    }
+    Ok(())
+}

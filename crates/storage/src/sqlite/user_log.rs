@@ -1,0 +1,85 @@
+//! The user log: for each user, the latest revision of every subject that changed.
+//!
+//! It holds no content. What an item says is read from its subject when it is told, so an item is never stale, a recalled
+//! body cannot hide in one, and the log stays as small as what it is about.
+//!
+//! **Invariant:** one row per (user, subject); a newer change takes its place.
+
+use super::contacts;
+use super::failure::Outcome;
+use super::rows;
+use super::transaction::{Transaction, one};
+use super::views;
+use rusqlite::{Connection, params};
+use skein_domain::id::{ConversationId, RequestId, Revision, Shard, Uid};
+use skein_domain::push::UserEvent;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Subject {
+    Request(RequestId),
+    Friend(Uid),
+    Membership(ConversationId),
+    Conversation(ConversationId),
+    Profile,
+}
+
+impl Subject {
+    fn columns(self) -> (i64, i64) {
+        match self {
+            Subject::Request(id) => (0, id.0),
+            Subject::Friend(peer) => (1, peer.0),
+            Subject::Membership(id) => (2, id.0),
+            Subject::Conversation(id) => (3, id.0),
+            Subject::Profile => (4, 0),
+        }
+    }
+
+    pub fn read(kind: i64, subject: i64) -> Option<Self> {
+        match kind {
+            0 => Some(Subject::Request(RequestId(subject))),
+            1 => Some(Subject::Friend(Uid(subject))),
+            2 => Some(Subject::Membership(ConversationId(subject))),
+            3 => Some(Subject::Conversation(ConversationId(subject))),
+            4 => Some(Subject::Profile),
+            _ => None,
+        }
+    }
+}
+
+/// Notes that the subject changed for this user.
+pub(super) fn put(transaction: &mut Transaction<'_>, uid: Uid, subject: Subject) -> Outcome<Revision> {
+    let shard = transaction.shard_of(uid);
+    let revision = transaction.next_revision(shard)?;
+    let (kind, subject) = subject.columns();
+    transaction.execute(
+        "INSERT INTO user_entry (uid, kind, subject, shard, revision) VALUES (?1, ?2, ?3, ?4, ?5)
+         ON CONFLICT (uid, kind, subject) DO UPDATE SET revision = excluded.revision",
+        params![uid.0, kind, subject, shard.0, revision.0],
+    )?;
+    Ok(revision)
+}
+
+/// Like [`put`]; answers a revision of `shard`, where the row that changed has its revision.
+pub(super) fn put_with_row(transaction: &mut Transaction<'_>, shard: Shard, uid: Uid, subject: Subject) -> Outcome<Revision> {
+    let revision = put(transaction, uid, subject)?;
+    if transaction.shard_of(uid) == shard { Ok(revision) } else { transaction.next_revision_without_record(shard) }
+}
+
+/// What the item says now. `None`: its subject is no more.
+pub(super) fn event(connection: &Connection, uid: Uid, subject: Subject) -> Outcome<Option<UserEvent>> {
+    Ok(match subject {
+        Subject::Request(id) => contacts::request(connection, uid, id)?.map(|request| UserEvent::Request { request }),
+        Subject::Friend(peer) => contacts::friend(connection, uid, peer)?.map(|friend| UserEvent::Friend { friend }),
+        Subject::Membership(id) => {
+            views::view(connection, id, uid)?.map(|view| UserEvent::Membership { member: view.me, unread: view.unread })
+        }
+        Subject::Conversation(id) => views::view(connection, id, uid)?.map(|view| UserEvent::Conversation { view: Box::new(view) }),
+        Subject::Profile => own_profile(connection, uid)?.map(|profile| UserEvent::Profile { profile }),
+    })
+}
+
+pub(super) fn own_profile(connection: &Connection, uid: Uid) -> Outcome<Option<skein_domain::account::Profile>> {
+    one(connection, "SELECT uid, nickname, signature, findable_by_email, email FROM user WHERE uid = ?1", params![uid.0], |row| {
+        Ok(skein_domain::account::Profile { email: Some(row.get(4)?), ..rows::profile(row)? })
+    })
+}

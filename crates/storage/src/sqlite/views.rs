@@ -1,0 +1,129 @@
+//! Conversations as their members see them.
+//!
+//! **Invariant:** a former member's view ends at `visible_to`: head, count and last message are those of that moment.
+
+use super::failure::Outcome;
+use super::messages;
+use super::rows::{self, CONVERSATION_COLUMNS};
+use super::transaction::{many, one};
+use rusqlite::{Connection, params};
+use skein_domain::conversation::{Conversation, ConversationView, Kind, Member, Snapshot, Standing};
+use skein_domain::id::{ConversationId, CountNo, Millis, Revision, Seq, Shard, Uid};
+
+pub(super) fn view(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Option<ConversationView>> {
+    let found = one(
+        connection,
+        concat!(
+            "SELECT ",
+            rows::conversation_columns!(),
+            ", ",
+            rows::member_columns!(),
+            " FROM member m JOIN conversation c ON c.id = m.conversation WHERE m.conversation = ?1 AND m.uid = ?2"
+        ),
+        params![conversation.0, uid.0],
+        both,
+    )?;
+    found.map(|(conversation, me)| complete(connection, conversation, me)).transpose()
+}
+
+pub(super) const CHANGED: &str = concat!(
+    "SELECT ",
+    rows::conversation_columns!(),
+    ", ",
+    rows::member_columns!(),
+    " FROM member m JOIN conversation c ON c.id = m.conversation
+      WHERE m.uid = ?1 AND m.conversation > ?2 AND c.shard = ?3
+        AND (m.revision > ?4 OR (m.visible_to IS NULL AND c.head_revision > ?4))
+      ORDER BY m.conversation LIMIT ?5"
+);
+
+/// See [`skein_domain::port::ConversationStore::changed`].
+pub(super) fn changed(
+    connection: &Connection,
+    uid: Uid,
+    shard: Shard,
+    after: Revision,
+    above: ConversationId,
+    limit: u32,
+) -> Outcome<Vec<ConversationView>> {
+    let found = many(connection, CHANGED, params![uid.0, above.0, shard.0, after.0, limit], both)?;
+    found.into_iter().map(|(conversation, me)| complete(connection, conversation, me)).collect()
+}
+
+fn both(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conversation, Member)> {
+    Ok((rows::conversation(row, 0)?, rows::member(row, CONVERSATION_COLUMNS)?))
+}
+
+fn complete(connection: &Connection, mut conversation: Conversation, me: Member) -> Outcome<ConversationView> {
+    if let Some(to) = me.visible_to {
+        end_at(connection, &mut conversation, to)?;
+    }
+    let last = messages::last(connection, conversation.id, me.visible_from, conversation.head)?;
+    let peer = if conversation.kind == Kind::Direct { peer(connection, conversation.id, me.uid)? } else { None };
+    let unread = me.unread(conversation.count);
+    let (peer, peer_read, peer_delivered) =
+        peer.map_or((None, Seq::ZERO, Seq::ZERO), |(uid, read, delivered)| (Some(uid), read, delivered));
+    Ok(ConversationView { conversation, me, unread, last, peer, peer_read, peer_delivered })
+}
+
+/// The conversation's head as it was when the entry at `to` was the last.
+fn end_at(connection: &Connection, conversation: &mut Conversation, to: Seq) -> Outcome<()> {
+    let at = one(
+        connection,
+        "SELECT seq, count, revision, at FROM entry WHERE conversation = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
+        params![conversation.id.0, to.0],
+        |row| Ok((Seq(row.get(0)?), CountNo(row.get(1)?), Revision(row.get(2)?), Millis(row.get(3)?))),
+    )?;
+    let (head, count, head_revision, head_at) = at.unwrap_or_default();
+    (conversation.head, conversation.count) = (head, count);
+    (conversation.head_revision, conversation.head_at) = (head_revision, head_at);
+    Ok(())
+}
+
+fn peer(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Option<(Uid, Seq, Seq)>> {
+    one(
+        connection,
+        "SELECT uid, read, delivered FROM member WHERE conversation = ?1 AND uid <> ?2",
+        params![conversation.0, uid.0],
+        |row| Ok((Uid(row.get(0)?), Seq(row.get(1)?), Seq(row.get(2)?))),
+    )
+}
+
+pub(super) fn snapshot(connection: &Connection, id: ConversationId) -> Outcome<Option<Snapshot>> {
+    let found =
+        one(connection, concat!("SELECT ", rows::conversation_columns!(), " FROM conversation c WHERE c.id = ?1"), params![id.0], |row| {
+            rows::conversation(row, 0)
+        })?;
+    let Some(conversation) = found else { return Ok(None) };
+    let members = if conversation.kind == Kind::Room {
+        Vec::new()
+    } else {
+        many(
+            connection,
+            concat!("SELECT ", rows::member_columns!(), " FROM member m WHERE m.conversation = ?1 ORDER BY m.uid"),
+            params![id.0],
+            |row| rows::member(row, 0),
+        )?
+    };
+    let standing = match (conversation.kind, members.as_slice()) {
+        (Kind::Direct, [a, b]) => Some(standing(connection, a.uid, b.uid)?),
+        _ => None,
+    };
+    Ok(Some(Snapshot { conversation, members, standing }))
+}
+
+pub(super) fn standing(connection: &Connection, a: Uid, b: Uid) -> Outcome<Standing> {
+    let sql = "SELECT friend, blocked FROM contact WHERE uid = ?1 AND peer = ?2";
+    let side = |uid: Uid, peer: Uid| one(connection, sql, params![uid.0, peer.0], |row| Ok((row.get(0)?, row.get(1)?)));
+    let (of_a, of_b) = (side(a, b)?.unwrap_or((false, false)), side(b, a)?.unwrap_or((false, false)));
+    Ok(Standing { friends: of_a.0 && of_b.0, blocked: of_a.1 || of_b.1 })
+}
+
+pub(super) fn member(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Option<Member>> {
+    one(
+        connection,
+        concat!("SELECT ", rows::member_columns!(), " FROM member m WHERE m.conversation = ?1 AND m.uid = ?2"),
+        params![conversation.0, uid.0],
+        |row| rows::member(row, 0),
+    )
+}

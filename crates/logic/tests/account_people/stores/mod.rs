@@ -1,18 +1,9 @@
-//! What the world remembers: the ports in memory, as their contracts say.
+//! What the world remembers: the real store in a folder of its own, and the registries of one process.
 
-mod accounts;
-mod codes;
-mod contacts;
-mod conversations;
-mod registries;
-
-use skein_domain::account::SecretHash;
-use skein_domain::account::{Session, User};
-use skein_domain::contact::{Friend, FriendRequest};
-use skein_domain::id::Uid;
-use skein_domain::port::{AccountStore, Audit, Clock, CodeStore, ContactStore, ConversationStore, NodeRegistry, SessionRegistry};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use skein_domain::port::{AccountStore, Clock, CodeStore, ContactStore, ConversationStore, NodeRegistry, SessionRegistry};
+use skein_storage::{Config, MemoryCodes, MemoryNodes, MemorySessions, Store};
+use std::sync::Arc;
+use tempfile::TempDir;
 
 #[derive(Clone)]
 pub struct Stores {
@@ -22,32 +13,21 @@ pub struct Stores {
     pub conversations: Arc<dyn ConversationStore>,
     pub nodes: Arc<dyn NodeRegistry>,
     pub registry: Arc<dyn SessionRegistry>,
+    _folder: Arc<TempDir>,
 }
 
 pub async fn open(clock: Arc<dyn Clock>) -> Stores {
-    let people = Arc::new(People::default());
-    let registries = Arc::new(registries::Registries::new(clock));
+    let folder = TempDir::new().unwrap();
+    // No test here cuts the power.
+    let config = Config { allow_unsafe_durability: true, ..Config::default() };
+    let store = Arc::new(Store::open(folder.path(), &config).unwrap());
     Stores {
-        accounts: people.clone(),
-        codes: Arc::new(codes::Codes::default()),
-        contacts: people.clone(),
-        conversations: Arc::new(conversations::NoConversations),
-        nodes: registries.clone(),
-        registry: registries,
+        accounts: store.clone(),
+        codes: Arc::new(MemoryCodes::default()),
+        contacts: store.clone(),
+        conversations: store,
+        nodes: Arc::new(MemoryNodes::new(clock.clone())),
+        registry: Arc::new(MemorySessions::new(clock)),
+        _folder: Arc::new(folder),
     }
-}
-
-#[derive(Default)]
-struct People(Mutex<State>);
-
-#[derive(Default)]
-struct State {
-    users: BTreeMap<Uid, User>,
-    /// Live ones, oldest first.
-    sessions: Vec<(SecretHash, Session)>,
-    opened: i64,
-    audits: Vec<Audit>,
-    requests: Vec<FriendRequest>,
-    /// By owner and peer.
-    friends: BTreeMap<(Uid, Uid), Friend>,
 }

@@ -168,6 +168,10 @@ impl Service {
                 let event = EntryEvent::Message { body: Some(body), reply_to };
                 self.appends.append(Draft { conversation, author: caller.uid, key, after, event }).boxed()
             }
+            Command::Change { event: EntryEvent::Message { .. }, .. } => {
+                let error = Error::new(Code::BadRequest, "a message is sent, not changed");
+                std::future::ready(Err(error)).boxed()
+            }
             Command::Change { conversation, key, event } => {
                 let leaves = matches!(event, EntryEvent::Left { uid } if uid == caller.uid);
                 let change = self.appends.append(Draft { conversation, author: caller.uid, key: key.clone(), after: None, event });

@@ -32,7 +32,11 @@ impl Relay {
     /// Until `shutdown`.
     #[tracing::instrument(name = "relay", skip_all, fields(shard = self.shard.0))]
     pub async fn run(self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.forever()).await;
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => {}
+            () = self.forever() => {}
+        }
     }
 
     async fn forever(&self) {

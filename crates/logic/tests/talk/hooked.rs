@@ -1,0 +1,194 @@
+//! The real store, with somebody else writing at the worst moment.
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use skein_domain::Result;
+use skein_domain::conversation::{ConversationView, Member, RoomInfo, SettingsChange, Snapshot};
+use skein_domain::entry::{Entry, HistoryPage, MessageState};
+use skein_domain::id::*;
+use skein_domain::port::*;
+use skein_domain::push::UserEvent;
+use skein_storage::Store;
+use std::sync::Mutex;
+use tokio::sync::watch;
+
+/// What somebody else appends right before an append; judged on the same policy version.
+type BeforeAppend = Box<dyn FnMut(&Append) -> Option<Append> + Send>;
+/// What somebody else does right before a look for changes.
+type BeforeChanged = Box<dyn FnMut() -> BoxFuture<'static, ()> + Send>;
+
+pub struct Hooked {
+    pub store: Store,
+    before_append: Mutex<Option<BeforeAppend>>,
+    before_changed: Mutex<Option<BeforeChanged>>,
+    /// False: appends are queued, but their commits do not return.
+    commits: watch::Sender<bool>,
+    /// What the store says of itself, if it is to lie.
+    epoch: Mutex<Option<Epoch>>,
+    revisions: Mutex<Option<Vec<Revision>>>,
+    appended: watch::Sender<usize>,
+}
+
+impl Hooked {
+    pub fn new(store: Store) -> Self {
+        Self {
+            store,
+            before_append: Mutex::default(),
+            before_changed: Mutex::default(),
+            commits: watch::Sender::new(true),
+            epoch: Mutex::default(),
+            revisions: Mutex::default(),
+            appended: watch::Sender::new(0),
+        }
+    }
+
+    pub fn before_append(&self, hook: impl FnMut(&Append) -> Option<Append> + Send + 'static) {
+        *self.before_append.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    pub fn before_changed(&self, hook: impl FnMut() -> BoxFuture<'static, ()> + Send + 'static) {
+        *self.before_changed.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    pub fn hold_commits(&self, held: bool) {
+        self.commits.send_replace(!held);
+    }
+
+    /// As if another store stood in its place.
+    pub fn change_epoch(&self) {
+        *self.epoch.lock().unwrap() = Some(Epoch(78));
+    }
+
+    /// As if restored from an older copy.
+    pub fn set_revisions(&self, revisions: Option<Vec<Revision>>) {
+        *self.revisions.lock().unwrap() = revisions;
+    }
+
+    /// Waits until so many appends were queued.
+    pub async fn until_appended(&self, times: usize) {
+        let mut appended = self.appended.subscribe();
+        let queued = appended.wait_for(|appended| *appended >= times);
+        tokio::time::timeout(std::time::Duration::from_secs(10), queued).await.expect("appends are queued").unwrap();
+    }
+
+    pub fn appended(&self) -> usize {
+        *self.appended.borrow()
+    }
+
+    pub async fn entries_of(&self, conversation: ConversationId) -> Vec<Entry> {
+        self.store.entries(conversation, Seq(1), Seq(100_000), 100_000).await.unwrap()
+    }
+}
+
+#[async_trait]
+impl MessageStore for Hooked {
+    fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
+        let before = self.before_append.lock().unwrap().as_mut().and_then(|hook| hook(&append));
+        // Queued first, so stored first.
+        let before = before.map(|append| tokio::spawn(self.store.append(append)));
+        let appending = self.store.append(append);
+        self.appended.send_modify(|appended| *appended += 1);
+        let mut commits = self.commits.subscribe();
+        async move {
+            if let Some(before) = before {
+                before.await.unwrap().unwrap();
+            }
+            let outcome = appending.await;
+            commits.wait_for(|open| *open).await.unwrap();
+            outcome
+        }
+        .boxed()
+    }
+
+    async fn entries(&self, conversation: ConversationId, from: Seq, to: Seq, limit: u32) -> Result<Vec<Entry>> {
+        self.store.entries(conversation, from, to, limit).await
+    }
+
+    async fn newest(&self, conversation: ConversationId, to: Seq, after: Revision, limit: u32) -> Result<(Vec<Entry>, bool)> {
+        self.store.newest(conversation, to, after, limit).await
+    }
+
+    async fn history(&self, conversation: ConversationId, query: HistoryQuery) -> Result<HistoryPage> {
+        self.store.history(conversation, query).await
+    }
+
+    async fn state(&self, conversation: ConversationId, seq: Seq) -> Result<Option<MessageState>> {
+        self.store.state(conversation, seq).await
+    }
+
+    fn epoch(&self) -> Epoch {
+        self.epoch.lock().unwrap().unwrap_or_else(|| self.store.epoch())
+    }
+
+    fn shards(&self) -> u16 {
+        self.store.shards()
+    }
+
+    async fn revisions(&self) -> Result<Vec<Revision>> {
+        let lie = self.revisions.lock().unwrap().clone();
+        match lie {
+            Some(revisions) => Ok(revisions),
+            None => self.store.revisions().await,
+        }
+    }
+}
+
+#[async_trait]
+impl ConversationStore for Hooked {
+    async fn snapshot(&self, conversation: ConversationId) -> Result<Option<Snapshot>> {
+        self.store.snapshot(conversation).await
+    }
+    async fn member(&self, conversation: ConversationId, uid: Uid) -> Result<Option<Member>> {
+        self.store.member(conversation, uid).await
+    }
+    async fn view(&self, conversation: ConversationId, uid: Uid) -> Result<Option<ConversationView>> {
+        self.store.view(conversation, uid).await
+    }
+    async fn open_direct(&self, a: Uid, b: Uid, at: Millis) -> Result<ConversationId> {
+        self.store.open_direct(a, b, at).await
+    }
+    async fn create_group(&self, create: CreateConversation) -> Result<ConversationId> {
+        self.store.create_group(create).await
+    }
+    async fn create_room(&self, create: CreateConversation) -> Result<(ConversationId, bool)> {
+        self.store.create_room(create).await
+    }
+    async fn created_since(&self, uid: Uid, since: Millis) -> Result<u32> {
+        self.store.created_since(uid, since).await
+    }
+    async fn join_room(&self, room: ConversationId, uid: Uid, at: Millis) -> Result<Member> {
+        self.store.join_room(room, uid, at).await
+    }
+    async fn leave_room(&self, room: ConversationId, uid: Uid) -> Result<Member> {
+        self.store.leave_room(room, uid).await
+    }
+    async fn rooms_of(&self, uid: Uid) -> Result<Vec<ConversationId>> {
+        self.store.rooms_of(uid).await
+    }
+    async fn rooms(&self, before: Option<ConversationId>, limit: u32) -> Result<Vec<RoomInfo>> {
+        self.store.rooms(before, limit).await
+    }
+    async fn members(&self, conversation: ConversationId, after: Uid, limit: u32) -> Result<Vec<(Member, String)>> {
+        self.store.members(conversation, after, limit).await
+    }
+    async fn mark(&self, conversation: ConversationId, uid: Uid, mark: Mark) -> Result<Member> {
+        self.store.mark(conversation, uid, mark).await
+    }
+    async fn change_settings(&self, conversation: ConversationId, uid: Uid, change: SettingsChange) -> Result<Member> {
+        self.store.change_settings(conversation, uid, change).await
+    }
+    async fn changed(&self, uid: Uid, shard: Shard, after: Revision, above: ConversationId, limit: u32) -> Result<Vec<ConversationView>> {
+        let before = self.before_changed.lock().unwrap().as_mut().map(|hook| hook());
+        if let Some(before) = before {
+            before.await;
+        }
+        self.store.changed(uid, shard, after, above, limit).await
+    }
+    async fn user_log(&self, uid: Uid, after: Revision, limit: u32) -> Result<Vec<(Revision, UserEvent)>> {
+        self.store.user_log(uid, after, limit).await
+    }
+    fn shard_of(&self, uid: Uid) -> Shard {
+        self.store.shard_of(uid)
+    }
+}

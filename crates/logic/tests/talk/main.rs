@@ -1,0 +1,10 @@
+//! Conversations as people meet them, through the Logic door: order, policy, sync, delivery. The store is the real one,
+//! with somebody else writing at the worst moment; Comets write down what they are told, and fail on demand.
+
+mod comets;
+mod conversations;
+mod delivery;
+mod hooked;
+mod order;
+mod sync;
+mod world;

@@ -1,1 +1,221 @@
-//! One suite per port: what every backend must keep.
+//! One suite per port: what every backend must keep, written once.
+//!
+//! A backend implements [`Backend`] (or, for the small registries, hands over a fresh instance) and names the suite in one
+//! line: `skein_storage::message_store_suite!(MyBackend::new().await);`.
+//!
+//! **Invariant:** a case speaks only through the ports, so it can run on any engine.
+
+pub mod accounts;
+pub mod codes;
+pub mod contacts;
+pub mod conversations;
+pub mod messages;
+pub mod nodes;
+pub mod outbox;
+pub mod sessions;
+mod world;
+
+pub use world::{ManualClock, World};
+
+use async_trait::async_trait;
+use skein_domain::port::{AccountStore, ContactStore, ConversationStore, MessageStore, Outbox};
+use std::sync::Arc;
+
+/// All ports on one store.
+pub struct Ports {
+    pub messages: Arc<dyn MessageStore>,
+    pub outbox: Arc<dyn Outbox>,
+    pub conversations: Arc<dyn ConversationStore>,
+    pub accounts: Arc<dyn AccountStore>,
+    pub contacts: Arc<dyn ContactStore>,
+}
+
+impl Ports {
+    pub fn of<S>(store: S) -> Self
+    where
+        S: MessageStore + Outbox + ConversationStore + AccountStore + ContactStore + Clone,
+    {
+        Self {
+            messages: Arc::new(store.clone()),
+            outbox: Arc::new(store.clone()),
+            conversations: Arc::new(store.clone()),
+            accounts: Arc::new(store.clone()),
+            contacts: Arc::new(store),
+        }
+    }
+}
+
+/// A place that keeps data. Opened a second time, after the first handle was dropped, it has what was acknowledged.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    async fn open(&self) -> Ports;
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases {
+    ($port:ident, $backend:expr, [$($case:ident),* $(,)?]) => {
+        $(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                let backend = $backend;
+                $crate::conformance::$port::$case(&backend).await;
+            }
+        )*
+    };
+}
+
+#[macro_export]
+macro_rules! message_store_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            messages,
+            $backend,
+            [
+                seqs_are_dense_under_concurrency,
+                order_of_calls_is_order_of_seq,
+                a_known_key_answers_the_same,
+                another_event_under_a_known_key_conflicts,
+                after_names_a_stored_message,
+                a_moved_policy_is_refused,
+                time_never_goes_back,
+                an_edit_changes_the_state_and_keeps_the_log,
+                a_recall_blanks_the_body_everywhere,
+                reactions_toggle,
+                a_target_is_a_message,
+                entries_and_newest_are_pages,
+                history_pages_both_ways,
+                hostile_texts_are_stored_literally,
+                reopening_restores_everything,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! conversation_store_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            conversations,
+            $backend,
+            [
+                a_direct_conversation_is_made_once,
+                a_group_starts_with_its_members,
+                a_group_is_made_whole_or_not_at_all,
+                unread_is_counted_from_my_cursor,
+                cursors_only_grow,
+                a_removed_member_keeps_the_past,
+                a_member_who_returns_starts_there,
+                ownership_passes,
+                titles_and_silence_take_effect,
+                rooms_are_joined_without_an_entry,
+                the_directory_pages_backwards,
+                members_page_with_their_nicknames,
+                settings_reach_my_other_devices,
+                sync_finds_what_changed_and_only_that,
+                the_user_log_holds_each_subject_once,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! contact_store_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            contacts,
+            $backend,
+            [
+                an_accepted_request_makes_both_friends,
+                a_pending_request_is_renewed,
+                applying_to_an_applicant_accepts,
+                answering_twice_is_answering_once,
+                a_block_is_never_told,
+                a_full_list_takes_no_more,
+                deleting_ends_it_for_both,
+                every_change_of_standing_moves_the_policy,
+                remarks_are_per_side,
+                lists_page,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! account_store_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            accounts,
+            $backend,
+            [
+                an_address_has_one_account,
+                sessions_are_limited_per_class,
+                an_ended_or_expired_session_is_not_live,
+                a_new_password_ends_the_other_sessions,
+                a_disabled_user_has_no_sessions,
+                nicknames_are_found_by_prefix,
+                a_changed_profile_reaches_friends,
+                audits_are_kept_newest_first,
+                session_ids_are_never_used_again,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! outbox_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            outbox,
+            $backend,
+            [
+                records_come_in_order_of_revision,
+                pages_of_any_size_make_up_the_whole,
+                a_superseded_item_is_left_out,
+                the_position_never_goes_back,
+                the_position_survives_a_restart,
+                committed_wakes_who_waits,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! session_registry_suite {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            sessions,
+            $make,
+            [
+                the_newest_generation_wins,
+                only_its_own_generation_is_removed,
+                a_lease_runs_out_unless_renewed,
+                routes_are_found_by_user_session_and_node,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! node_registry_suite {
+    ($make:expr) => {
+        $crate::conformance_cases!(nodes, $make, [a_node_lives_as_long_as_its_lease, a_ticket_is_taken_once_and_only_at_its_node]);
+    };
+}
+
+#[macro_export]
+macro_rules! code_store_suite {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            codes,
+            $make,
+            [
+                a_right_code_works_once,
+                a_new_code_voids_the_old,
+                a_code_is_bound_to_its_purpose_and_time,
+                checks_are_counted_across_codes,
+                codes_per_hour_are_limited_across_purposes,
+            ]
+        );
+    };
+}

@@ -1,1 +1,54 @@
+use super::{MemoryCodes, MemoryNodes, MemorySessions};
+use crate::conformance::{ManualClock, codes, nodes, sessions};
+use skein_domain::Code;
+use skein_domain::account::{DeviceClass, SecretHash};
+use skein_domain::command::CodePurpose;
+use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
+use skein_domain::port::{CodeLimits, CodeStore, NodeRegistry, Registered, Route, SessionRegistry};
+use std::sync::Arc;
 
+mod registry {
+    use super::*;
+    crate::session_registry_suite!((|clock| Arc::new(MemorySessions::new(clock))) as sessions::Maker);
+    crate::node_registry_suite!((|clock| Arc::new(MemoryNodes::new(clock))) as nodes::Maker);
+    crate::code_store_suite!((|| Arc::new(MemoryCodes::default())) as codes::Maker);
+}
+
+fn route(session: i64) -> Route {
+    let node = NodeId("a".into());
+    Route { uid: Uid(session), class: DeviceClass::Web, node, session: SessionId(session), generation: Generation(1) }
+}
+
+#[tokio::test]
+async fn a_full_session_registry_sweeps_and_then_refuses() {
+    let clock = Arc::new(ManualClock::default());
+    let registry = MemorySessions::bounded(clock.clone(), 2);
+    registry.register(route(1), 1_000).await.unwrap();
+    registry.register(route(2), 5_000).await.unwrap();
+    assert_eq!(registry.register(route(3), 1_000).await.unwrap_err().code, Code::Busy);
+    assert_eq!(registry.register(route(2), 5_000).await.unwrap(), Registered::New, "those who are in stay in");
+    clock.advance(1_000);
+    registry.register(route(3), 1_000).await.unwrap();
+    assert_eq!(registry.count(&NodeId("a".into())).await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn a_full_ticket_table_sweeps_and_then_refuses() {
+    let clock = Arc::new(ManualClock::default());
+    let registry = MemoryNodes::bounded(clock.clone(), 1);
+    let put = async |n: u8| registry.put_ticket(SecretHash([n; 32]), SessionId(1), NodeId("a".into()), 1_000).await;
+    put(1).await.unwrap();
+    assert_eq!(put(2).await.unwrap_err().code, Code::Busy);
+    clock.advance(1_000);
+    put(2).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_code_store_forgets_what_is_over_and_then_refuses() {
+    let codes = MemoryCodes::bounded(1);
+    let limits = CodeLimits { ttl_ms: 1_000, codes_per_hour: 5, checks_per_hour: 5 };
+    let put = async |email: &str, at: i64| codes.put(email, CodePurpose::Register, "1", Millis(at), limits).await;
+    put("a@example.org", 0).await.unwrap();
+    assert_eq!(put("b@example.org", 1).await.unwrap_err().code, Code::Busy);
+    put("b@example.org", 3_600_000).await.unwrap();
+}

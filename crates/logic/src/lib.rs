@@ -10,6 +10,7 @@
 pub mod account;
 mod announcer;
 mod append;
+mod background;
 mod config;
 pub mod contact;
 mod conversation;
@@ -26,5 +27,6 @@ mod turns;
 mod typing;
 mod visibility;
 
+pub use background::Background;
 pub use config::Config;
-pub use service::{Background, Parts, Service};
+pub use service::{Parts, Service};

@@ -6,19 +6,20 @@
 //! Bound: a call ends after [`CALL_BOUND`], later than any caller waits; an outcome unknown by then is `retry_same_key`
 //! for commands that carry a key.
 
+use crate::account::Accounts;
 use crate::account::status::{Hello, Status, StatusPorts};
-use crate::account::{Accounts, Chores};
 use crate::announcer::Announcer;
 use crate::append::{AppendPorts, Appends, Draft};
+use crate::background::Background;
 use crate::contact::Contacts;
 use crate::conversation::Conversations;
-use crate::cursors::{CursorPusher, Cursors};
+use crate::cursors::Cursors;
 use crate::history::{Anchor, History};
 use crate::job::{Dispatch, Fanout, Relay};
 use crate::snapshots::Snapshots;
 use crate::sync::{Sync, SyncBounds};
 use crate::turns::Turns;
-use crate::typing::{Typing, TypingPusher};
+use crate::typing::Typing;
 use crate::{Config, account::rate::RateLimit};
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -35,8 +36,6 @@ use skein_domain::push::ConnectionRef;
 use skein_domain::{Code, Error, Limits, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 const CALL_BOUND: Duration = Duration::from_secs(10);
@@ -74,16 +73,6 @@ pub struct Service {
     typing: Typing,
     sync: Sync,
     history: History,
-    fanout: Fanout,
-}
-
-/// Everything of logic that runs by itself.
-pub struct Background {
-    relays: Vec<Relay>,
-    chores: Chores,
-    cursors: CursorPusher,
-    typing: TypingPusher,
-    announcer: Announcer,
     fanout: Fanout,
 }
 
@@ -386,28 +375,4 @@ fn about(command: &Command) -> About {
     };
     let has_key = matches!(command, Send { .. } | Change { .. } | CreateGroup { .. } | CreateRoom { .. });
     About { name, conversation, has_key }
-}
-
-// === impl Background ===
-
-impl Background {
-    /// Until `shutdown`. A part that ends before is a failure of the whole.
-    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
-        let mut parts = JoinSet::new();
-        for relay in self.relays {
-            parts.spawn(relay.run(shutdown.clone()));
-        }
-        parts.spawn(self.chores.run(shutdown.clone()));
-        parts.spawn(self.cursors.run(shutdown.clone()));
-        parts.spawn(self.typing.run(shutdown.clone()));
-        parts.spawn(self.announcer.run(self.fanout.clone(), shutdown.clone()));
-        parts.spawn(self.fanout.run(shutdown.clone()));
-        while let Some(ended) = parts.join_next().await {
-            if ended.is_err() || !shutdown.is_cancelled() {
-                tracing::error!(failure = ?ended.err(), "a part of logic ended by itself");
-                return Err(Error::internal());
-            }
-        }
-        Ok(())
-    }
 }

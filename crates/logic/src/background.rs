@@ -1,0 +1,45 @@
+//! What of logic runs by itself, beside the calls.
+//!
+//! **Invariant:** the parts end only when told to; one that ends before is a failure of the whole, which its owner learns of.
+
+use crate::account::Chores;
+use crate::announcer::Announcer;
+use crate::cursors::CursorPusher;
+use crate::job::{Fanout, Relay};
+use crate::typing::TypingPusher;
+use skein_domain::{Error, Result};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Relays, pushes that are put together first, probes of Comets, mail and the removal of old sessions. Without it running
+/// commands are answered, but nobody hears of them.
+pub struct Background {
+    pub(crate) relays: Vec<Relay>,
+    pub(crate) chores: Chores,
+    pub(crate) cursors: CursorPusher,
+    pub(crate) typing: TypingPusher,
+    pub(crate) announcer: Announcer,
+    pub(crate) fanout: Fanout,
+}
+
+impl Background {
+    /// Until `shutdown`.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<()> {
+        let mut parts = JoinSet::new();
+        for relay in self.relays {
+            parts.spawn(relay.run(shutdown.clone()));
+        }
+        parts.spawn(self.chores.run(shutdown.clone()));
+        parts.spawn(self.cursors.run(shutdown.clone()));
+        parts.spawn(self.typing.run(shutdown.clone()));
+        parts.spawn(self.announcer.run(self.fanout.clone(), shutdown.clone()));
+        parts.spawn(self.fanout.run(shutdown.clone()));
+        while let Some(ended) = parts.join_next().await {
+            if ended.is_err() || !shutdown.is_cancelled() {
+                tracing::error!(failure = ?ended.err(), "a part of logic ended by itself");
+                return Err(Error::internal());
+            }
+        }
+        Ok(())
+    }
+}

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 /// The change log seen as an outbox: what was committed, in order of revision, and how far it was published.
 #[async_trait]
 pub trait Outbox: Send + Sync + 'static {
-    /// Records with a revision above `after`, ascending, at most `limit`. A revision without a record (superseded item
-    /// of a user log) is left out.
+    /// Records with a revision above `after`, ascending, at most `limit`; fewer only if there are no more. A revision
+    /// without a record (superseded item of a user log) is left out.
     async fn records(&self, shard: Shard, after: Revision, limit: u32) -> Result<Vec<LogRecord>>;
 
     /// How far the shard was published; where a new owner goes on.

@@ -1,15 +1,17 @@
 //! Change logs and message states: [`MessageStore`].
 
 use super::append::{self, Draft};
-use super::failure::Outcome;
+use super::failure::{Outcome, outcome_unknown};
 use super::rows;
 use super::transaction::{many, one};
+use super::writer::Writer;
 use super::{Store, failure::Failure};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
 use skein_domain::Result;
 use skein_domain::entry::{Entry, HistoryPage, MessageState, Reaction};
+use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConversationId, Epoch, Revision, Seq, Uid};
 use skein_domain::port::{Append, Appended, HistoryQuery, MessageStore};
 
@@ -17,6 +19,7 @@ use skein_domain::port::{Append, Appended, HistoryQuery, MessageStore};
 impl MessageStore for Store {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
         match Draft::new(append) {
+            Ok(draft) if planted(Fault::AckBeforeCommit) => ack_before_commit(self.writer(), draft),
             Ok(draft) => self.writer().submit(draft.bytes(), move |transaction| append::append(transaction, &draft)),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
@@ -51,6 +54,22 @@ impl MessageStore for Store {
         let read = |connection: &Connection| many(connection, "SELECT revision FROM shard ORDER BY id", [], |row| row.get(0).map(Revision));
         self.readers().read(read).await
     }
+}
+
+/// A planted fault: the answer leaves from inside the transaction, and what becomes of the commit is not awaited.
+fn ack_before_commit(writer: &Writer, draft: Draft) -> BoxFuture<'static, Result<Appended>> {
+    let (ack, acked) = tokio::sync::oneshot::channel();
+    let committed = writer.submit(draft.bytes(), move |transaction| {
+        let appended = append::append(transaction, &draft)?;
+        let _ = ack.send(appended);
+        Ok(())
+    });
+    Box::pin(async move {
+        match acked.await {
+            Ok(appended) => Ok(appended),
+            Err(_) => committed.await.and(Err(outcome_unknown())),
+        }
+    })
 }
 
 pub(super) const ENTRIES: &str = concat!(

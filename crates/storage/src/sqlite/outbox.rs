@@ -49,15 +49,20 @@ pub(super) const ENTRY_RECORDS: &str = concat!(
 pub(super) const USER_RECORDS: &str =
     "SELECT revision, uid, kind, subject FROM user_entry WHERE shard = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
 
+/// Fewer than `limit` only if there are no more: a reader may take a short answer for the end of the log.
 fn records(connection: &Connection, shard: Shard, after: Revision, limit: u32) -> Outcome<Vec<LogRecord>> {
+    let mut records = Vec::new();
     let mut after = after;
     loop {
-        let (records, end) = page(connection, shard, after, limit)?;
+        let (page, end) = page(connection, shard, after, limit)?;
+        records.extend(page);
         match end {
-            Some(end) if records.is_empty() && end > after => after = end,
-            _ => return Ok(records),
+            Some(end) if records.len() < limit as usize && end > after => after = end,
+            _ => break,
         }
     }
+    records.truncate(limit as usize);
+    Ok(records)
 }
 
 /// Entries and items of user logs, merged; and the revision up to which the page is complete, if there may be more.
@@ -84,6 +89,5 @@ fn page(connection: &Connection, shard: Shard, after: Revision, limit: u32) -> O
         }
     }
     records.sort_unstable_by_key(|record| record.revision);
-    records.truncate(limit as usize);
     Ok((records, end))
 }

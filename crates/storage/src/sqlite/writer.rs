@@ -16,7 +16,6 @@ use super::shared::Shared;
 use super::transaction::Transaction;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
-use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConversationId, Revision, Shard};
 use skein_domain::{Error, Result};
 use std::collections::HashMap;
@@ -188,9 +187,6 @@ impl Thread {
         let published = self.shared.published_unsaved();
         for (shard, position) in &published {
             save_position(&self.connection, *shard, *position).map_err(reason)?;
-        }
-        if planted(Fault::AckBeforeCommit) {
-            commands.iter_mut().for_each(|command| command.answer());
         }
         execute(&self.connection, "COMMIT").map_err(|error| {
             // Whether the commit record reached the disk is known only for a refusal for want of room.

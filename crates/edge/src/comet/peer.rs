@@ -1,0 +1,244 @@
+//! What the rest of the node holds of a connection: its queue, its orders, and when it was last heard.
+//!
+//! **Invariant:** only the connection's own task touches its socket; everybody else leaves frames and orders here and wakes
+//! it. The lock is held for a few moves of bytes, never across IO.
+
+use super::outbound::{Offered, Outbound};
+use super::wire::{Encoded, Transport, Variant};
+use bytes::Bytes;
+use futures_util::task::AtomicWaker;
+use skein_domain::id::Generation;
+use skein_protocol::{CloseCode, Push, v1};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+const NEVER: u64 = u64::MAX;
+
+/// Times are milliseconds of the node's [`super::ticks::Ticks`].
+pub(super) struct Peer {
+    pub generation: Generation,
+    pub transport: Transport,
+    variant: AtomicU8,
+    heard_ms: AtomicU64,
+    pinged_ms: AtomicU64,
+    /// When the present stage (log-in, closing) is over at the latest.
+    deadline_ms: AtomicU64,
+    /// Since when the peer has taken nothing of what waits.
+    stalled_ms: AtomicU64,
+    waker: AtomicWaker,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    outbound: Outbound,
+    orders: Orders,
+}
+
+/// What others want of a connection. A later order of a kind replaces the earlier.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Orders {
+    pub close: Option<CloseCode>,
+    pub ping: bool,
+    /// Tell the client to come back elsewhere after so many milliseconds, finish, close.
+    pub drain_after_ms: Option<i64>,
+    /// The deadline of the present stage has passed.
+    pub expired: bool,
+    /// End without a word.
+    pub abort: bool,
+}
+
+/// Limits the sweep holds connections to, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    pub heartbeat_ms: u64,
+    pub ping_ms: u64,
+    pub stall_ms: u64,
+}
+
+impl Peer {
+    pub fn new(generation: Generation, variant: Variant, now_ms: u64, deadline_ms: u64) -> Self {
+        Self {
+            generation,
+            transport: variant.transport,
+            variant: AtomicU8::new(variant.index()),
+            heard_ms: AtomicU64::new(now_ms),
+            pinged_ms: AtomicU64::new(now_ms),
+            deadline_ms: AtomicU64::new(deadline_ms),
+            stalled_ms: AtomicU64::new(NEVER),
+            waker: AtomicWaker::new(),
+            inner: Mutex::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // === for everybody ===
+
+    /// Puts a push on the queue, in the form this peer reads.
+    pub fn offer(&self, push: &mut Encoded, bytes_max: usize, resync_after_ms: u32) -> Offered {
+        let variant = self.variant();
+        let Some(bytes) = push.bytes(variant) else {
+            return Offered::LeftOut;
+        };
+        let offered = self.lock().outbound.offer(bytes, bytes_max, || self.resync(resync_after_ms));
+        self.waker.wake();
+        offered
+    }
+
+    pub fn order(&self, change: impl FnOnce(&mut Orders)) {
+        change(&mut self.lock().orders);
+        self.waker.wake();
+    }
+
+    pub fn order_close(&self, code: CloseCode) {
+        self.order(|orders| orders.close = orders.close.or(Some(code)));
+    }
+
+    /// Holds the connection to its limits.
+    pub fn sweep(&self, now_ms: u64, patience: Patience) {
+        let since = |at_ms: u64| now_ms.saturating_sub(at_ms);
+        let heard_ms = self.heard_ms.load(Relaxed);
+        if self.deadline_ms.load(Relaxed) <= now_ms {
+            self.order(|orders| orders.expired = true);
+        } else if since(heard_ms) >= patience.heartbeat_ms {
+            self.order_close(CloseCode::HeartbeatTimeout);
+        } else if since(self.stalled_ms.load(Relaxed)) >= patience.stall_ms {
+            self.order_close(CloseCode::Slow);
+        } else if self.transport == Transport::WebSocket && since(heard_ms.max(self.pinged_ms.load(Relaxed))) >= patience.ping_ms {
+            self.pinged_ms.store(now_ms, Relaxed);
+            self.order(|orders| orders.ping = true);
+        }
+    }
+
+    // === for the connection ===
+
+    pub fn variant(&self) -> Variant {
+        Variant::from_index(self.variant.load(Relaxed))
+    }
+
+    pub fn set_variant(&self, variant: Variant) {
+        self.variant.store(variant.index(), Relaxed);
+    }
+
+    pub fn watch(&self, waker: &Waker) {
+        self.waker.register(waker);
+    }
+
+    pub fn orders(&self) -> Orders {
+        std::mem::take(&mut self.lock().orders)
+    }
+
+    pub fn heard(&self, now_ms: u64) {
+        self.heard_ms.store(now_ms, Relaxed);
+    }
+
+    pub fn set_deadline(&self, at_ms: Option<u64>) {
+        self.deadline_ms.store(at_ms.unwrap_or(NEVER), Relaxed);
+    }
+
+    /// Keeps the time of the first stall until something is taken.
+    pub fn stalled(&self, now_ms: u64) {
+        let _ = self.stalled_ms.compare_exchange(NEVER, now_ms, Relaxed, Relaxed);
+    }
+
+    pub fn written(&self, bytes: usize) {
+        self.stalled_ms.store(NEVER, Relaxed);
+        self.lock().outbound.written(bytes);
+    }
+
+    pub fn keep(&self, bytes: Bytes) {
+        self.lock().outbound.keep(bytes);
+    }
+
+    pub fn take(&self, writing: &mut VecDeque<Bytes>) {
+        self.lock().outbound.take(writing);
+    }
+
+    pub fn is_over(&self, bytes_max: usize) -> bool {
+        self.lock().outbound.is_over(bytes_max)
+    }
+
+    pub fn kept_bytes(&self) -> usize {
+        self.lock().outbound.kept_bytes()
+    }
+
+    pub fn sync_begins(&self) {
+        self.lock().outbound.sync_begins();
+    }
+
+    pub fn sync_ends(&self, more: bool, resync_after_ms: u32) -> bool {
+        self.lock().outbound.sync_ends(more, || self.resync(resync_after_ms))
+    }
+
+    pub fn close(&self, discard: bool, last: Option<Bytes>) {
+        self.lock().outbound.close(discard, last);
+    }
+
+    fn resync(&self, after_ms: u32) -> Option<Bytes> {
+        // Connections that overflowed together come back apart.
+        let after_ms = i64::from(after_ms) + self.generation.0 % i64::from(after_ms.max(1));
+        self.variant().push(&Push::Resync(v1::Resync { after_ms })).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::Form;
+    use super::*;
+    use skein_protocol::Codec;
+
+    const PATIENCE: Patience = Patience { heartbeat_ms: 90, ping_ms: 30, stall_ms: 40 };
+
+    fn peer(transport: Transport) -> Peer {
+        let variant = Variant { transport, form: Form::Frame(Codec::Protobuf), deflate: false };
+        let peer = Peer::new(Generation(1), variant, 0, 8);
+        peer.set_deadline(None);
+        peer
+    }
+
+    fn swept(peer: &Peer, now_ms: u64) -> Orders {
+        peer.sweep(now_ms, PATIENCE);
+        peer.orders()
+    }
+
+    #[test]
+    fn silence_is_pinged_once_per_interval_and_then_closed() {
+        let websocket = peer(Transport::WebSocket);
+        assert_eq!(swept(&websocket, 29), Orders::default());
+        assert!(swept(&websocket, 30).ping);
+        assert_eq!(swept(&websocket, 59), Orders::default());
+        assert!(swept(&websocket, 60).ping);
+        websocket.heard(60);
+        assert_eq!(swept(&websocket, 89), Orders::default());
+        assert_eq!(swept(&websocket, 150).close, Some(CloseCode::HeartbeatTimeout));
+        let tcp = peer(Transport::Tcp);
+        assert_eq!(swept(&tcp, 89), Orders::default(), "TCP has no ping");
+        assert_eq!(swept(&tcp, 90).close, Some(CloseCode::HeartbeatTimeout));
+    }
+
+    #[test]
+    fn a_peer_that_takes_nothing_is_slow_and_one_that_takes_a_little_is_not() {
+        let tcp = peer(Transport::Tcp);
+        tcp.stalled(10);
+        tcp.stalled(30);
+        assert_eq!(swept(&tcp, 49), Orders::default());
+        tcp.written(1);
+        tcp.stalled(49);
+        assert_eq!(swept(&tcp, 88), Orders::default());
+        tcp.heard(88);
+        assert_eq!(swept(&tcp, 89).close, Some(CloseCode::Slow));
+    }
+
+    #[test]
+    fn a_passed_deadline_is_told() {
+        let tcp = peer(Transport::Tcp);
+        tcp.set_deadline(Some(8));
+        assert!(!swept(&tcp, 7).expired);
+        assert!(swept(&tcp, 8).expired);
+    }
+}

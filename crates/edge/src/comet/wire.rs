@@ -1,0 +1,226 @@
+//! Bytes ↔ what a session understands, for both transports. No IO.
+//!
+//! **Invariant:** the two transports carry the same requests, replies and pushes; nothing behind this module asks which.
+//!
+//! A push is encoded once per [`Variant`] and its bytes are shared by all who get it.
+
+use bytes::{Bytes, BytesMut};
+use skein_protocol::frame::{self, GOIM_BODY_BYTES_MAX, HEADER_BYTES, SKEIN_BODY_BYTES_MAX};
+use skein_protocol::websocket::{self, CloseFrame, Message, Opcode, Role, close_payload, server_frame};
+use skein_protocol::{CloseCode, Codec, EncodeError, Frame, FrameDecoder, FrameError, Op, Push, Reply, Strictness, envelope};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    WebSocket,
+}
+
+impl Transport {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Transport::Tcp => "tcp",
+            Transport::WebSocket => "websocket",
+        }
+    }
+}
+
+/// How a request came, and so how its reply goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    Frame(Codec),
+    /// JSON envelope in a WebSocket text message.
+    Text,
+}
+
+/// What a peer said. Control frames of WebSocket exist on TCP only as its end.
+pub(super) enum Inbound {
+    Frame(Frame),
+    Text(Bytes),
+    Ping(Bytes),
+    Pong,
+    Close(Option<CloseFrame>),
+}
+
+/// The reading side of one connection.
+pub(super) enum Wire {
+    Tcp(FrameDecoder),
+    // Boxed: it is the larger one, and only WebSockets should pay for it.
+    WebSocket(Box<WebSocketWire>),
+}
+
+pub(super) struct WebSocketWire {
+    decoder: websocket::Decoder,
+    limits: frame::Limits,
+}
+
+impl Wire {
+    /// With the limits that hold before log-in.
+    pub fn new(transport: Transport) -> Self {
+        match transport {
+            Transport::Tcp => Wire::Tcp(FrameDecoder::new(frame::Limits::GOIM, Strictness::Skein)),
+            Transport::WebSocket => {
+                let limits = websocket::Limits::of_message(HEADER_BYTES + GOIM_BODY_BYTES_MAX);
+                let decoder = websocket::Decoder::new(Role::Server, limits);
+                Wire::WebSocket(Box::new(WebSocketWire { decoder, limits: frame::Limits::GOIM }))
+            }
+        }
+    }
+
+    pub fn transport(&self) -> Transport {
+        match self {
+            Wire::Tcp(_) => Transport::Tcp,
+            Wire::WebSocket(_) => Transport::WebSocket,
+        }
+    }
+
+    /// After log-in.
+    pub fn raise_limits(&mut self) {
+        match self {
+            Wire::Tcp(decoder) => decoder.limits = frame::Limits::SKEIN,
+            Wire::WebSocket(wire) => {
+                wire.limits = frame::Limits::SKEIN;
+                wire.decoder.set_limits(websocket::Limits::of_message(HEADER_BYTES + SKEIN_BODY_BYTES_MAX));
+            }
+        }
+    }
+
+    /// Takes the next message off the front of `unread`; `None` when more bytes are needed.
+    pub fn next(&mut self, unread: &mut BytesMut) -> Result<Option<Inbound>, CloseCode> {
+        match self {
+            Wire::Tcp(decoder) => Ok(decoder.decode(unread).map_err(FrameError::close_code)?.map(Inbound::Frame)),
+            Wire::WebSocket(wire) => match wire.decoder.decode(unread).map_err(websocket::WebSocketError::close_code)? {
+                Some(message) => wire.inbound(message).map(Some).map_err(FrameError::close_code),
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+impl WebSocketWire {
+    fn inbound(&self, message: Message) -> Result<Inbound, FrameError> {
+        Ok(match message {
+            Message::Binary(bytes) => Inbound::Frame(Frame::from_message(&bytes, self.limits, Strictness::Skein)?),
+            Message::Text(text) => Inbound::Text(text),
+            Message::Ping(payload) => Inbound::Ping(payload),
+            Message::Pong(_) => Inbound::Pong,
+            Message::Close(close) => Inbound::Close(close),
+        })
+    }
+}
+
+/// One of the ways a push or reply looks on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Variant {
+    pub transport: Transport,
+    pub form: Form,
+    /// The peer reads deflated bodies.
+    pub deflate: bool,
+}
+
+impl Variant {
+    pub const COUNT: usize = 16;
+
+    pub fn index(self) -> u8 {
+        let form = match self.form {
+            Form::Frame(Codec::Protobuf) => 0,
+            Form::Frame(Codec::Json) => 1,
+            Form::Text => 2,
+        };
+        form | (u8::from(self.transport == Transport::WebSocket) << 2) | (u8::from(self.deflate) << 3)
+    }
+
+    pub fn from_index(index: u8) -> Self {
+        let form = match index & 3 {
+            0 => Form::Frame(Codec::Protobuf),
+            1 => Form::Frame(Codec::Json),
+            _ => Form::Text,
+        };
+        let transport = if index & 4 == 0 { Transport::Tcp } else { Transport::WebSocket };
+        Self { transport, form, deflate: index & 8 != 0 }
+    }
+
+    pub fn push(self, push: &Push) -> Result<Bytes, EncodeError> {
+        match self.form {
+            Form::Frame(codec) => Ok(self.dress(&Frame::push(push, codec)?)),
+            Form::Text => Ok(server_frame(Opcode::Text, &envelope::push(push)?)),
+        }
+    }
+
+    pub fn reply(self, reply: &Reply, request: Op, seq: i32) -> Result<Bytes, EncodeError> {
+        match self.form {
+            Form::Frame(codec) => Ok(self.dress(&Frame::reply(reply, request, seq, codec)?)),
+            Form::Text => Ok(server_frame(Opcode::Text, &envelope::reply(reply, request, seq)?)),
+        }
+    }
+
+    fn dress(self, frame: &Frame) -> Bytes {
+        let bytes = if self.deflate { frame.encode_deflated() } else { frame.encode() };
+        match self.transport {
+            Transport::Tcp => bytes,
+            Transport::WebSocket => server_frame(Opcode::Binary, &bytes),
+        }
+    }
+
+    /// The last thing a peer hears: the number on a WebSocket, an error on TCP, where an orderly end needs no word.
+    pub fn close(self, code: CloseCode) -> Option<Bytes> {
+        match self.transport {
+            Transport::WebSocket => Some(close_frame(code.number(), code.name())),
+            Transport::Tcp if code == CloseCode::Normal => None,
+            Transport::Tcp => self.push(&Push::Error(code.to_error())).ok(),
+        }
+    }
+}
+
+pub(super) fn close_frame(code: u16, reason: &str) -> Bytes {
+    server_frame(Opcode::Close, &close_payload(code, reason))
+}
+
+/// A push on its way to many: each variant is encoded when the first receiver needs it.
+pub(super) struct Encoded {
+    push: Push,
+    bytes: [Option<Bytes>; Variant::COUNT],
+}
+
+impl Encoded {
+    pub fn new(push: Push) -> Self {
+        Self { push, bytes: Default::default() }
+    }
+
+    /// `None` when it has no form there: an enum number without a JSON name.
+    pub fn bytes(&mut self, variant: Variant) -> Option<&Bytes> {
+        let slot = &mut self.bytes[usize::from(variant.index())];
+        if slot.is_none() {
+            match variant.push(&self.push) {
+                Ok(bytes) => *slot = Some(bytes),
+                Err(error) => tracing::error!(%error, op = self.push.op().0, "push has no encoding"),
+            }
+        }
+        slot.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skein_protocol::v1;
+
+    #[test]
+    fn every_variant_has_an_index_of_its_own() {
+        for index in 0..Variant::COUNT as u8 {
+            if index & 3 != 3 {
+                assert_eq!(Variant::from_index(index).index(), index);
+            }
+        }
+    }
+
+    #[test]
+    fn a_push_is_encoded_once_per_variant() {
+        let mut encoded = Encoded::new(Push::Notice(v1::Notice { title: "a".into(), ..Default::default() }));
+        let variant = Variant { transport: Transport::WebSocket, form: Form::Text, deflate: false };
+        let first = encoded.bytes(variant).cloned().expect("encodes");
+        let second = encoded.bytes(variant).cloned().expect("encodes");
+        assert_eq!(first.as_ptr(), second.as_ptr(), "the bytes are shared");
+        let tcp = encoded.bytes(Variant { transport: Transport::Tcp, form: Form::Frame(Codec::Protobuf), deflate: false });
+        assert_ne!(tcp.cloned(), Some(first));
+    }
+}

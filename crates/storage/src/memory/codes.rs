@@ -55,7 +55,9 @@ impl MemoryCodes {
                 return Err(full());
             }
         }
-        act(addresses.entry(email.to_owned()).or_default())
+        let outcome = act(addresses.entry(email.to_owned()).or_default());
+        metrics::gauge!("skein_code_addresses").set(addresses.len() as f64);
+        outcome
     }
 }
 

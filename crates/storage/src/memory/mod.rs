@@ -17,5 +17,6 @@ pub use sessions::MemorySessions;
 use skein_domain::{Code, Error};
 
 fn full() -> Error {
+    metrics::counter!("skein_registry_full_total").increment(1);
     Error::new(Code::Busy, "too many at a time").retry_after(5_000)
 }

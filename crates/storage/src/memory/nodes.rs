@@ -78,6 +78,7 @@ impl NodeRegistry for MemoryNodes {
             return Err(full());
         }
         state.tickets.insert(ticket, Ticket { session, node, expires_at: now.plus(ttl_ms) });
+        metrics::gauge!("skein_registry_tickets").set(state.tickets.len() as f64);
         Ok(())
     }
 

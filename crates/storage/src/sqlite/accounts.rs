@@ -17,6 +17,8 @@ use skein_domain::{Code, Result};
 
 /// What a small command is counted as in the writer's batches.
 const BYTES: usize = 512;
+/// A purge lets others in between.
+const PURGED_AT_ONCE: u64 = 1_000;
 
 #[async_trait]
 impl AccountStore for Store {
@@ -104,8 +106,16 @@ impl AccountStore for Store {
     }
 
     async fn purge_sessions(&self, before: Millis) -> Result<u64> {
-        let sql = "DELETE FROM session WHERE expires_at < ?1";
-        self.writer().submit(BYTES, move |transaction| Ok(transaction.execute(sql, params![before.0])? as u64)).await
+        let sql = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)";
+        let mut purged = 0;
+        loop {
+            let write = move |transaction: &mut Transaction<'_>| transaction.execute(sql, params![before.0, PURGED_AT_ONCE as i64]);
+            let some = self.writer().submit(BYTES, write).await? as u64;
+            purged += some;
+            if some < PURGED_AT_ONCE {
+                return Ok(purged);
+            }
+        }
     }
 
     async fn users(&self, after: Uid, limit: u32) -> Result<Vec<User>> {

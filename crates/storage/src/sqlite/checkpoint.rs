@@ -1,7 +1,7 @@
 //! Moves what was committed from the write-ahead log into the database, off the writer's path.
 //!
-//! **Invariant:** the writer never checkpoints while it serves. A passive checkpoint runs after every
-//! [`COMMANDS_BETWEEN`] commands. Should the log pass [`LOG_PAGES_MAX`] pages all the same (readers kept it in use), it is
+//! **Invariant:** the writer never checkpoints while it serves. A passive checkpoint runs after about every
+//! [`PAGES_BETWEEN`] pages written. Should the log pass [`LOG_PAGES_MAX`] pages all the same (readers kept it in use), it is
 //! restarted, for which the writer waits at most as long as [`RESTART_WAIT`] plus the copying of the remainder.
 
 use rusqlite::Connection;
@@ -9,7 +9,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const COMMANDS_BETWEEN: usize = 1_000;
+/// 8 MiB of pages of 4 KiB.
+const PAGES_BETWEEN: usize = 2_000;
+/// Rows, indexes and counters that each commit writes once; every command adds about one page to them.
+const PAGES_PER_COMMIT: usize = 8;
 /// 64 MiB of pages of 4 KiB.
 const LOG_PAGES_MAX: i64 = 16_384;
 const RESTART_WAIT: Duration = Duration::from_millis(100);
@@ -17,7 +20,8 @@ const RESTART_WAIT: Duration = Duration::from_millis(100);
 pub(super) struct Checkpointer {
     wake: SyncSender<()>,
     thread: JoinHandle<()>,
-    commands: usize,
+    /// Estimated, since the last checkpoint was asked for.
+    pages: usize,
 }
 
 impl Checkpointer {
@@ -25,13 +29,13 @@ impl Checkpointer {
         connection.busy_timeout(RESTART_WAIT)?;
         let (wake, woken) = sync_channel(1);
         let thread = std::thread::Builder::new().name("store-checkpoint".into()).spawn(move || run(&connection, &woken))?;
-        Ok(Self { wake, thread, commands: 0 })
+        Ok(Self { wake, thread, pages: 0 })
     }
 
-    pub fn wrote(&mut self, commands: usize) {
-        self.commands += commands;
-        if self.commands >= COMMANDS_BETWEEN {
-            self.commands = 0;
+    pub fn committed(&mut self, commands: usize) {
+        self.pages += PAGES_PER_COMMIT + commands;
+        if self.pages >= PAGES_BETWEEN {
+            self.pages = 0;
             // Full: it is awake already.
             let _ = self.wake.try_send(());
         }

@@ -11,9 +11,13 @@ use std::path::Path;
 
 const LOCK_FILE: &str = "lock";
 
-/// Makes the folder if there is none, and closes it to others.
+/// Makes the folder if there is none (its name is then as durable as what it will hold), and closes it to others.
 pub(super) fn prepare_folder(folder: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    if !folder.is_dir() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
     std::fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 

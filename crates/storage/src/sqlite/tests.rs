@@ -64,7 +64,7 @@ mod conformance_with_shards {
 struct Lab {
     store: Store,
     draft: Append,
-    _backend: Sqlite,
+    backend: Sqlite,
 }
 
 impl Lab {
@@ -86,7 +86,7 @@ impl Lab {
         let group = world.group(ann, &[]).await;
         let event = EntryEvent::Message { body: Some(Body::text("hi")), reply_to: None };
         let draft = world.draft(group, ann, event).await;
-        Self { store, draft, _backend: backend }
+        Self { store, draft, backend }
     }
 
     fn append(&self, key: &str) -> Append {
@@ -385,8 +385,8 @@ async fn checkpoints_keep_the_log_of_writes_small() {
             call.await.unwrap();
         }
     }
-    let wal = lab._backend.folder.path().join("skein.db-wal");
-    let database = lab._backend.folder.path().join("skein.db");
+    let wal = lab.backend.folder.path().join("skein.db-wal");
+    let database = lab.backend.folder.path().join("skein.db");
     // Without checkpoints the database file would not have grown at all.
     let grown = || std::fs::metadata(&database).unwrap().len() > 256 * 1024;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);

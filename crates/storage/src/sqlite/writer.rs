@@ -144,7 +144,7 @@ impl Thread {
                     metrics::histogram!("skein_store_batch_commands").record(commands.len() as f64);
                     metrics::histogram!("skein_store_commit_seconds").record(started.elapsed().as_secs_f64());
                     commands.iter_mut().for_each(|command| command.answer());
-                    self.checkpointer.wrote(commands.len());
+                    self.checkpointer.committed(commands.len());
                 }
                 Batch::Failed(Gravity::Fatal, reason) => {
                     self.queue.abandon();

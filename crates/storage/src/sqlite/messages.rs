@@ -14,6 +14,7 @@ use skein_domain::entry::{Entry, HistoryPage, MessageState, Reaction};
 use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConversationId, Epoch, Revision, Seq, Uid};
 use skein_domain::port::{Append, Appended, HistoryQuery, MessageStore};
+use std::time::Duration;
 
 #[async_trait]
 impl MessageStore for Store {
@@ -56,12 +57,16 @@ impl MessageStore for Store {
     }
 }
 
+const ACK_HEARD: Duration = Duration::from_millis(2);
+
 /// A planted fault: the answer leaves from inside the transaction, and what becomes of the commit is not awaited.
 fn ack_before_commit(writer: &Writer, draft: Draft) -> BoxFuture<'static, Result<Appended>> {
     let (ack, acked) = tokio::sync::oneshot::channel();
     let committed = writer.submit(draft.bytes(), move |transaction| {
         let appended = append::append(transaction, &draft)?;
         let _ = ack.send(appended);
+        // Time for the answer to be heard before the process can be killed in the commit.
+        std::thread::park_timeout(ACK_HEARD);
         Ok(())
     });
     Box::pin(async move {

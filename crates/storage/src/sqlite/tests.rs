@@ -409,3 +409,35 @@ async fn committed_numbers_match_the_rows() {
     assert_eq!(row.await.unwrap(), (appended.revision.0, 0));
     assert_eq!(appended.at, Millis(lab.draft.at.0));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_acknowledged_is_in_the_files() {
+    let lab = Lab::new().await;
+    let mut last = lab.store.append(lab.append("c0")).await.unwrap();
+    for n in 1..50 {
+        last = lab.store.append(lab.append(&format!("c{n}"))).await.unwrap();
+    }
+    // As a crash leaves them: nothing was closed.
+    let crashed = tempfile::tempdir().unwrap();
+    for name in ["skein.db", "skein.db-wal"] {
+        std::fs::copy(lab.backend.folder.path().join(name), crashed.path().join(name)).unwrap();
+    }
+    let store = Store::open(crashed.path(), &Config::default()).unwrap();
+    let again = store.append(lab.append("c49")).await.unwrap();
+    assert_eq!((again.seq, again.revision, again.repeated), (last.seq, last.revision, true));
+    assert_eq!(store.epoch(), lab.store.epoch());
+    assert_eq!(store.append(lab.append("next")).await.unwrap().seq, last.seq.next());
+}
+
+#[tokio::test]
+async fn a_commit_waits_for_the_disk_unless_told_otherwise() {
+    let mut backend = Sqlite::new(1);
+    let synchronous = async |store: Store| {
+        let read = |transaction: &mut Transaction<'_>| Ok(transaction.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?);
+        store.writer().submit(0, read).await.unwrap()
+    };
+    let full: i64 = synchronous(backend.store()).await;
+    backend.config.allow_unsafe_durability = true;
+    let off: i64 = synchronous(backend.store()).await;
+    assert_eq!((full, off), (2, 0));
+}

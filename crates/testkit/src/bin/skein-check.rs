@@ -1,0 +1,69 @@
+//! `skein-check`: the checker's command line. What it does is told in `skein_testkit::check` and docs/checker.md.
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use skein_testkit::check::report::{self, Progress};
+use skein_testkit::check::{Checker, Planted};
+use std::process::ExitCode;
+
+/// Runs Skein with crashes and power cuts, and proves its promises, seed by seed.
+#[derive(Parser)]
+struct Args {
+    /// Run this many seeds, from 0 on.
+    #[arg(long, default_value_t = 200)]
+    seeds: u64,
+    /// Run this one only.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Seeds at a time.
+    #[arg(long, default_value_t = 8)]
+    parallel: usize,
+    /// Plant this fault in the server: see docs/checker.md.
+    #[arg(long, value_parser = parse_fault)]
+    fault: Option<Planted>,
+    /// Plant every fault in turn (or that of --fault) and demand that it is found.
+    #[arg(long)]
+    self_test: bool,
+    /// Leave the folders of the seeds behind.
+    #[arg(long)]
+    keep: bool,
+}
+
+fn parse_fault(name: &str) -> Result<Planted, String> {
+    let names = || Planted::all().map(Planted::name).collect::<Vec<_>>().join(", ");
+    Planted::parse(name).ok_or_else(|| format!("one of {}", names()))
+}
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(check(args)));
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("skein-check: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all is well.
+async fn check(args: Args) -> Result<bool> {
+    ensure!(args.parallel > 0, "--parallel must be at least 1");
+    let checker = Checker::new(args.parallel, args.keep).await?;
+    if args.keep {
+        eprintln!("folders of the seeds: {}", checker.folder().display());
+    }
+    if args.self_test {
+        let missed = checker.self_test(args.fault).await?;
+        for name in &missed {
+            eprintln!("the planted fault {name} was not found");
+        }
+        return Ok(missed.is_empty());
+    }
+    let seeds = args.seed.map_or(0..args.seeds, |seed| seed..seed + 1);
+    let mut progress = Progress::of(seeds.end - seeds.start);
+    let reports = checker.run(args.fault.unwrap_or(Planted::Nothing), seeds, &mut progress, |_| false).await?;
+    report::print_table(&reports, progress.elapsed());
+    Ok(reports.iter().all(|report| report.failure.is_none()))
+}

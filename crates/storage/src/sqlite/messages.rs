@@ -1,11 +1,11 @@
 //! Change logs and message states: [`MessageStore`].
 
+use super::Store;
 use super::append::{self, Draft};
 use super::failure::{Outcome, outcome_unknown};
 use super::rows;
 use super::transaction::{many, one};
 use super::writer::Writer;
-use super::{Store, failure::Failure};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
 use rusqlite::{Connection, params};
@@ -179,5 +179,5 @@ fn add_reactions(connection: &Connection, conversation: ConversationId, messages
             None => reactions.push(Reaction { emoji, uids: vec![uid] }),
         }
     }
-    Ok::<(), Failure>(())
+    Ok(())
 }

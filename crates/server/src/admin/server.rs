@@ -1,0 +1,208 @@
+//! Answers `skein admin` and `skein demo` inside the running process.
+
+use super::{Answer, DEADLINE, LINE_BYTES_MAX, SOCKET, Verb};
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+use skein_domain::account::User;
+use skein_domain::id::{IdempotencyKey, Uid};
+use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, CreateConversation, NodeRegistry};
+use skein_domain::push::Push;
+use skein_domain::{Code, Error};
+use skein_logic::Service;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+const ACTOR: &str = "admin.sock";
+/// Administrators at a time; one more waits to be accepted.
+const CONNECTIONS_MAX: usize = 16;
+const NOTICE_CHARS_MAX: usize = 2_000;
+
+/// What administration works with.
+pub struct Admin {
+    pub logic: Service,
+    pub users: Arc<dyn AccountStore>,
+    pub contacts: Arc<dyn ContactStore>,
+    pub conversations: Arc<dyn ConversationStore>,
+    pub nodes: Arc<dyn NodeRegistry>,
+    pub clock: Arc<dyn Clock>,
+    /// What newcomers are told to connect to.
+    pub server: String,
+    pub started: Instant,
+    pub friends_max: u32,
+}
+
+/// The socket; gone from the folder when dropped.
+pub struct AdminSocket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl AdminSocket {
+    /// The data folder's lock is held, so a socket left behind is nobody's.
+    pub fn bind(data: &Path) -> Result<Self> {
+        let path = data.join(SOCKET);
+        if path.exists() {
+            std::fs::remove_file(&path).with_context(|| format!("remove the old {}", path.display()))?;
+        }
+        let listener = UnixListener::bind(&path).with_context(|| format!("open {}", path.display()))?;
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).context("protect the admin socket")?;
+        Ok(Self { listener, path })
+    }
+
+    pub async fn serve(self, admin: Arc<Admin>, shutdown: CancellationToken) {
+        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        while let Ok(place) = places.clone().acquire_owned().await {
+            let accepted = tokio::select! {
+                accepted = self.listener.accept() => accepted,
+                () = shutdown.cancelled() => return,
+            };
+            let Ok((stream, _)) = accepted else { continue };
+            let admin = admin.clone();
+            tokio::spawn(async move {
+                if !matches!(tokio::time::timeout(DEADLINE, answer(&admin, stream)).await, Ok(Ok(()))) {
+                    tracing::debug!("an admin connection ended early");
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+impl Drop for AdminSocket {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+async fn answer(admin: &Admin, stream: UnixStream) -> Result<()> {
+    let (read, mut write) = stream.into_split();
+    let mut line = String::new();
+    BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut line).await?;
+    let outcome = match serde_json::from_str(&line) {
+        Ok(verb) => admin.run(verb).await,
+        Err(error) => Err(Error::new(Code::BadRequest, format!("not an admin request: {error}"))),
+    };
+    let answer = match outcome {
+        Ok(value) => Answer::Ok(value),
+        Err(error) => Answer::Failed { code: error.code.as_str().into(), message: error.message.into_owned() },
+    };
+    let mut line = serde_json::to_vec(&answer)?;
+    line.push(b'\n');
+    write.write_all(&line).await?;
+    Ok(())
+}
+
+impl Admin {
+    async fn run(&self, verb: Verb) -> skein_domain::Result<Value> {
+        match verb {
+            Verb::Users { after, count } => {
+                let users = self.users.users(Uid(after), count.clamp(1, 1_000)).await?;
+                Ok(users.iter().map(shown).collect())
+            }
+            Verb::Disable { user } => self.set_disabled(&user, true).await,
+            Verb::Enable { user } => self.set_disabled(&user, false).await,
+            Verb::Reset { user } => {
+                let uid = self.find(&user).await?.uid;
+                let password = crate::secrets::random().map_err(|_| Error::internal())?;
+                self.logic.accounts().set_password(uid, password.clone(), ACTOR).await?;
+                Ok(json!({"uid": uid, "password": password}))
+            }
+            Verb::Notice { text, title } => self.notice(title, text).await,
+            Verb::Stats => self.stats().await,
+            Verb::Audit { count } => {
+                let audits = self.users.audits(count.clamp(1, 1_000)).await?;
+                serde_json::to_value(audits).map_err(|_| Error::internal())
+            }
+            Verb::Demo => self.demo().await,
+        }
+    }
+
+    /// By uid or e-mail address.
+    async fn find(&self, user: &str) -> skein_domain::Result<User> {
+        let found = match user.parse() {
+            Ok(uid) => self.users.user(Uid(uid)).await?,
+            Err(_) => self.users.user_by_email(&user.trim().to_lowercase()).await?,
+        };
+        found.ok_or_else(|| Error::new(Code::NotFound, format!("no user {user}")))
+    }
+
+    async fn set_disabled(&self, user: &str, disabled: bool) -> skein_domain::Result<Value> {
+        let uid = self.find(user).await?.uid;
+        self.logic.accounts().set_disabled(uid, disabled, ACTOR).await?;
+        Ok(json!({"uid": uid, "disabled": disabled}))
+    }
+
+    async fn notice(&self, title: String, text: String) -> skein_domain::Result<Value> {
+        if text.trim().is_empty() || text.chars().count() > NOTICE_CHARS_MAX || title.chars().count() > 100 {
+            return Err(Error::new(Code::BadRequest, "a notice has 1 to 2000 characters, its title at most 100"));
+        }
+        let at = self.clock.now();
+        let audit = Audit { at, actor: ACTOR.into(), act: "notice".into(), subject: title.clone(), detail: text.clone() };
+        self.users.audit(audit).await?;
+        self.logic.fanout().everyone(Push::Notice { title, text, at }).await;
+        Ok(json!({"sent": true}))
+    }
+
+    async fn stats(&self) -> skein_domain::Result<Value> {
+        let nodes = self.nodes.nodes().await?;
+        let connections: u32 = nodes.iter().map(|node| node.connections).sum();
+        Ok(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "pid": std::process::id(),
+            "uptime_s": self.started.elapsed().as_secs(),
+            "resident_kib": resident_kib(),
+            "nodes": nodes.len(),
+            "connections": connections,
+        }))
+    }
+
+    /// Two friends and a group. Each call makes new ones, so that it can be repeated.
+    async fn demo(&self) -> skein_domain::Result<Value> {
+        let mark = crate::secrets::random().map_err(|_| Error::internal())?;
+        let mark: String = mark.chars().filter(char::is_ascii_alphanumeric).take(6).collect::<String>().to_lowercase();
+        let ann = self.demo_account(&format!("ann-{mark}@demo.invalid"), "Ann").await?;
+        let bo = self.demo_account(&format!("bo-{mark}@demo.invalid"), "小博").await?;
+        let at = self.clock.now();
+        let request = self.contacts.apply(ann.uid, bo.uid, "Hi! 你好!".into(), at, self.friends_max).await?;
+        self.contacts.answer(bo.uid, request.id, true, at, self.friends_max).await?;
+        let title = "Skein demo 演示";
+        let key = IdempotencyKey::parse(&format!("demo-{mark}"))?;
+        self.conversations.create_group(CreateConversation { owner: ann.uid, key, title: title.into(), uids: vec![bo.uid], at }).await?;
+        Ok(json!({"server": self.server, "group": title, "accounts": [ann.json, bo.json]}))
+    }
+
+    async fn demo_account(&self, email: &str, nickname: &str) -> skein_domain::Result<DemoAccount> {
+        let password = crate::secrets::random().map_err(|_| Error::internal())?;
+        let uid = self.logic.accounts().create(email, password.clone(), nickname).await?;
+        let json = json!({"uid": uid, "email": email, "nickname": nickname, "password": password});
+        Ok(DemoAccount { uid, json })
+    }
+}
+
+struct DemoAccount {
+    uid: Uid,
+    json: Value,
+}
+
+fn shown(user: &User) -> Value {
+    json!({
+        "uid": user.uid,
+        "email": user.email,
+        "nickname": user.nickname,
+        "role": user.role,
+        "disabled": user.disabled,
+        "created_at_ms": user.created_at,
+    })
+}
+
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|text| text.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+}

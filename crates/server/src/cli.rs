@@ -1,0 +1,149 @@
+//! The command line: what `skein` can be asked for.
+
+use crate::roles::Role;
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+mod admin;
+mod demo;
+mod docs;
+mod doctor;
+mod serve;
+
+/// As in sysexits.h: configuration error, and software error.
+const EXIT_CONFIG: u8 = 78;
+const EXIT_FAILURE: u8 = 70;
+
+/// Chat and real-time push in one binary.
+#[derive(Parser)]
+#[command(name = "skein", version, about, after_help = "First steps: `skein serve`, then in another terminal `skein demo`.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the server: all roles in this process, or some.
+    Serve(ServeArgs),
+    /// Look at configuration, ports, clock, disk, limits and mail, and say what to do.
+    Doctor(ServeArgs),
+    /// Make two ready accounts and a group at the running server, and print how to join.
+    Demo(DataArgs),
+    /// Administer the running server over its data folder's socket.
+    Admin(AdminArgs),
+    /// Print generated documentation.
+    #[command(hide = true)]
+    Docs { page: docs::Page },
+}
+
+#[derive(Args, Clone)]
+pub struct DataArgs {
+    /// The data folder.
+    #[arg(long, default_value = "data", env = "SKEIN_DATA")]
+    pub data: PathBuf,
+}
+
+#[derive(Args, Clone)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub data: DataArgs,
+    /// The configuration file; by default `skein.toml` in the data folder, if it is there.
+    #[arg(long, env = "SKEIN_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Roles to run, separated by commas; by default all of them.
+    #[arg(long, value_delimiter = ',')]
+    pub role: Vec<Role>,
+    /// Name of this node.
+    #[arg(long)]
+    pub node: Option<String>,
+    /// Where public HTTP and WebSocket listen.
+    #[arg(long)]
+    pub public: Option<SocketAddr>,
+    /// Where long connections over TCP listen.
+    #[arg(long)]
+    pub tcp: Option<SocketAddr>,
+    /// Any other setting: `--set comet.heartbeat_timeout_ms=60000`.
+    #[arg(long = "set", value_name = "SECTION.KEY=VALUE")]
+    pub set: Vec<String>,
+}
+
+#[derive(Args)]
+pub struct AdminArgs {
+    #[command(flatten)]
+    pub data: DataArgs,
+    #[command(subcommand)]
+    pub verb: crate::admin::Verb,
+}
+
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Doctor(args) => doctor::run(args),
+        Command::Demo(args) => demo::run(args),
+        Command::Admin(args) => admin::run(args),
+        Command::Docs { page } => docs::print(page),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("skein: {error:#}");
+            ExitCode::from(if error.is::<BadConfiguration>() { EXIT_CONFIG } else { EXIT_FAILURE })
+        }
+    }
+}
+
+/// The command cannot even begin.
+#[derive(Debug)]
+struct BadConfiguration;
+
+impl std::fmt::Display for BadConfiguration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the configuration is not usable (`skein doctor` looks at it)")
+    }
+}
+
+impl ServeArgs {
+    pub fn load(&self) -> Result<crate::config::Config> {
+        let flags = self.flags()?;
+        crate::config::Config::load(&self.data.data, self.config.as_deref(), std::env::vars(), &flags).context(BadConfiguration)
+    }
+
+    fn flags(&self) -> Result<Vec<(String, toml::Value)>> {
+        let mut flags = Vec::new();
+        let mut flag = |path: &str, value: toml::Value| flags.push((path.to_owned(), value));
+        if !self.role.is_empty() {
+            let roles = self.role.iter().map(toml::Value::try_from).collect::<Result<Vec<_>, _>>()?;
+            flag("node.roles", roles.into());
+        }
+        if let Some(node) = &self.node {
+            flag("node.name", node.as_str().into());
+        }
+        if let Some(public) = self.public {
+            flag("listen.public", public.to_string().into());
+        }
+        if let Some(tcp) = self.tcp {
+            flag("listen.tcp", tcp.to_string().into());
+        }
+        for setting in &self.set {
+            let (path, value) = setting.split_once('=').with_context(|| format!("--set {setting}: SECTION.KEY=VALUE expected"))?;
+            flag(path.trim(), crate::config::parse_value(value.trim()));
+        }
+        Ok(flags)
+    }
+}
+
+/// A runtime with one worker a core, and a bounded pool for blocking work.
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    const BLOCKING_THREADS_MAX: usize = 64;
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_name("skein")
+        .build()
+        .context("start the runtime")
+}

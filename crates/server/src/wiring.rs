@@ -1,0 +1,89 @@
+//! The one place that knows what stands behind each port and door.
+
+use crate::config::Config;
+use crate::mail;
+use anyhow::{Context, Result};
+use skein_domain::door::{Comets, Delivery, Logic};
+use skein_domain::id::NodeId;
+use skein_domain::port::{Clock, SystemClock};
+use skein_edge::gate::Mailbox;
+use skein_logic::{Background, Parts, Service};
+use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret};
+use skein_storage::{MemoryCodes, MemoryNodes, MemorySessions, Store};
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Role logic and its companions, on the embedded engines.
+pub struct LogicSide {
+    pub service: Service,
+    pub background: Background,
+    pub store: Store,
+    pub nodes: Arc<MemoryNodes>,
+    pub clock: Arc<dyn Clock>,
+    /// Where development mails are shown, if they are.
+    pub mailbox: Option<Arc<dyn Mailbox>>,
+}
+
+impl LogicSide {
+    pub fn open(config: &Config, data: &Path, comets: Arc<dyn Comets>) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let store = Store::open(data, &config.storage)?;
+        let nodes = Arc::new(MemoryNodes::new(clock.clone()));
+        let (mailer, mailbox) = mail::mailer(&config.mail, config.is_public(), clock.clone())?;
+        let port = Arc::new(store.clone());
+        let parts = Parts {
+            node: NodeId(config.node.name.clone()),
+            accounts: port.clone(),
+            contacts: port.clone(),
+            conversations: port.clone(),
+            messages: port.clone(),
+            outbox: port,
+            registry: Arc::new(MemorySessions::new(clock.clone())),
+            nodes: nodes.clone(),
+            codes: Arc::new(MemoryCodes::default()),
+            mailer,
+            comets,
+            clock: clock.clone(),
+            bus: None,
+            limits: config.limits.clone(),
+            config: config.logic.clone(),
+        };
+        let (service, background) = Service::new(parts).context("set up logic")?;
+        Ok(Self { service, background, store, nodes, clock, mailbox })
+    }
+}
+
+/// The Comets this node can deliver to: its own, and those with a static address.
+pub struct KnownComets(HashMap<NodeId, Arc<dyn Delivery>>);
+
+impl KnownComets {
+    pub fn new(config: &Config, own: Option<Arc<dyn Delivery>>, secret: &Secret) -> Result<Self> {
+        let mut known: HashMap<NodeId, Arc<dyn Delivery>> = HashMap::new();
+        for peer in &config.peers.comets {
+            let link = Peer::new(&peer.address, secret.clone()).with_context(|| format!("use peers.comets address {}", peer.address))?;
+            known.insert(NodeId(peer.node.clone()), Arc::new(RemoteDelivery::new(&link)));
+        }
+        if let Some(own) = own {
+            known.insert(NodeId(config.node.name.clone()), own);
+        }
+        Ok(Self(known))
+    }
+}
+
+impl Comets for KnownComets {
+    fn comet(&self, node: &NodeId) -> Option<Arc<dyn Delivery>> {
+        self.0.get(node).cloned()
+    }
+
+    fn nodes(&self) -> Vec<NodeId> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+/// Logic in another process.
+pub fn remote_logic(config: &Config, secret: &Secret) -> Result<Arc<dyn Logic>> {
+    let address = &config.peers.logic;
+    let peer = Peer::new(address, secret.clone()).with_context(|| format!("use peers.logic {address}"))?;
+    Ok(Arc::new(RemoteLogic::new(&peer)))
+}

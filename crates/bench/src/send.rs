@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use skein_domain::account::DeviceClass;
 use skein_domain::id::ConversationId;
-use skein_powercut::PowerCut;
+use skein_testkit::powercut::PowerCut;
 use skein_protocol::{Reply, Request, v1};
 use skein_sdk::connection::{Address, Auth, Connection, Scheme};
 use skein_testkit::seed::Seed;
@@ -109,7 +109,7 @@ async fn start(data: &Path, folder: &Path, sync_delay: Option<Duration>) -> Resu
     let mut options = Options::on(data).set("telemetry.log", "warn").set("logic.sends.every_ms", 0);
     if let Some(fsync_delay) = sync_delay {
         let power = PowerCut::new(data, &folder.join("journal"))?;
-        options.power = Some((power, skein_powercut::Options { fsync_delay, skip_real_fsync: true, ..Default::default() }));
+        options.power = Some((power, skein_testkit::powercut::Options { fsync_delay, skip_real_fsync: true, ..Default::default() }));
     }
     ServerProcess::start(options).await
 }

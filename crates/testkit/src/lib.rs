@@ -15,3 +15,5 @@ pub mod scenario;
 pub mod seed;
 pub mod server;
 pub mod wire;
+
+pub use skein_powercut as powercut;

@@ -3,7 +3,7 @@
 use super::{ServeArgs, runtime};
 use crate::node::Node;
 use crate::{secrets, telemetry};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -92,7 +92,8 @@ impl Client {
         let count = count.clamp(*PAGE.start(), *PAGE.end()) as i32;
         let request = v1::RequestHistory { conversation, first_message_id: window.from, count, ..v1::RequestHistory::default() };
         let page: v1::HistoryPage = self.ask_again(Request::RequestHistory(request)).await?;
-        self.inner.store.prepend(v1::HistoryPage { conversation, ..page }, window.from, window.position).await?;
+        let my_uid = self.inner.store.account().await?.map_or(0, |account| account.uid);
+        self.inner.store.prepend(v1::HistoryPage { conversation, ..page }, window.from, window.position, my_uid).await?;
         Ok(())
     }
 

@@ -91,9 +91,9 @@ impl Store {
     }
 
     /// Older messages in front of the window. `before` is where the window began, `asked_at` its position when the page
-    /// was asked for: what changed the messages since is applied to them again. Returns where the window begins now;
+    /// was asked for: what changed the messages since is applied to them again. Echoes of what it holds go. Returns where the window begins now;
     /// `None` if the page is of no use any more: the window moved.
-    pub async fn prepend(&self, page: v1::HistoryPage, before: i64, asked_at: i64) -> Result<Option<i64>, Error> {
+    pub async fn prepend(&self, page: v1::HistoryPage, before: i64, asked_at: i64, my_uid: i64) -> Result<Option<i64>, Error> {
         self.call(move |db| {
             let Some(mut record) = Record::load(db, page.conversation)? else {
                 return Ok(None);
@@ -105,6 +105,9 @@ impl Store {
             for mut message in page.messages.into_iter().filter(|message| message.seq < before) {
                 apply_effects_since(db, &mut message, asked_at)?;
                 put_message(db, &message)?;
+                if message.author == my_uid {
+                    outbox::settle(db, message.conversation, &message.key)?;
+                }
             }
             for event in page.events.iter().filter(|event| event.seq < before) {
                 put_event(db, event)?;

@@ -1,0 +1,6 @@
+//! The SDK against a scripted server over real sockets.
+
+mod connection;
+mod gate;
+mod server;
+mod session;

@@ -96,6 +96,8 @@ impl Error {
         match self {
             Error::Refused { code, retry_after_ms, .. } => retry_of(code, *retry_after_ms),
             Error::Timeout => Retry::SameKey,
+            // This side left, for another connection.
+            Error::Closed(CloseReason { code: Some(CloseCode::Normal), .. }) => Retry::Network,
             Error::Closed(reason) if reason.advice() == Advice::Stop => Retry::Never,
             Error::Closed(_) | Error::Network(_) | Error::NotConnected => Retry::Network,
             Error::OutboxFull => Retry::After(PAUSE_DEFAULT),

@@ -15,7 +15,10 @@ pub enum Event {
     /// On line; what was missed is being fetched.
     Connected,
     /// Off line; the next attempt comes by itself.
-    Disconnected { retry_in: Duration, reason: String },
+    Disconnected {
+        retry_in: Duration,
+        reason: String,
+    },
     /// Everything that was missed is here.
     Synced,
     /// Anything about it: read it again.
@@ -23,19 +26,32 @@ pub enum Event {
     /// A message that is new on this device, live or caught up, also one of mine from another device.
     Message(v1::MessageState),
     /// A message of mine was refused for good.
-    SendFailed { conversation: i64, key: String, code: String },
+    SendFailed {
+        conversation: i64,
+        key: String,
+        code: String,
+    },
     FriendRequest(v1::FriendRequest),
     FriendChanged(v1::Friend),
-    Typing { conversation: i64, uid: i64 },
+    Typing {
+        conversation: i64,
+        uid: i64,
+    },
     /// New or changed public rooms, after [`crate::Client::watch_rooms`].
     RoomsChanged(Vec<v1::RoomInfo>),
     /// From whoever operates the server.
     Notice(v1::Notice),
     /// The session has ended, and the client stays off line until the next log-in. `code` is of the protocol:
     /// `logged_in_elsewhere`, `logged_out`, `auth_failed`, `disabled` …
-    LoggedOut { code: String, reason: String },
+    LoggedOut {
+        code: String,
+        reason: String,
+    },
     /// The server cannot be spoken to by this program, or another connection took over: no attempts any more.
-    Stopped { code: String, reason: String },
+    Stopped {
+        code: String,
+        reason: String,
+    },
     /// The local store failed; the client starts over from what is stored.
     StoreFailed(String),
     /// Events were lost because they were not read in time.

@@ -36,9 +36,12 @@ pub fn target_of(entry: &v1::Entry) -> Option<i64> {
 
 pub fn apply_to_message(state: &mut v1::MessageState, entry: &v1::Entry) {
     match &entry.event {
-        Some(Event::Edited(edited)) if !state.recalled && edited.body.is_some() => {
-            state.body = edited.body.clone();
+        Some(Event::Edited(edited)) => {
             state.edited_at_ms = entry.at_ms;
+            // An edit of what is recalled by now has no body.
+            if !state.recalled && edited.body.is_some() {
+                state.body = edited.body.clone();
+            }
         }
         Some(Event::Recalled(_)) => {
             state.recalled = true;

@@ -167,9 +167,10 @@ impl Timeline {
         if pull_at > now {
             return None;
         }
-        let range = self.missing()?;
-        self.gap = Gap::Pulling { tries };
-        Some(range)
+        // Pushes may have closed it meanwhile.
+        let missing = self.missing();
+        self.gap = if missing.is_some() { Gap::Pulling { tries } } else { Gap::Closed };
+        missing
     }
 
     /// What a pull brought; `None` when it failed.
@@ -323,6 +324,18 @@ mod tests {
         let conversation = v1::Conversation { head: 9, me: Some(me), ..v1::Conversation::default() };
         timeline.page(v1::ConversationChange { conversation: Some(conversation), ..v1::ConversationChange::default() }, now);
         assert_eq!(timeline.missing(), None);
+    }
+
+    #[test]
+    fn a_gap_that_pushes_closed_while_its_pull_got_lost_is_done() {
+        let now = Instant::now();
+        let mut timeline = Timeline::new(1, 0);
+        timeline.push([entry(2)], now);
+        timeline.pull(now + GAP_WAIT).expect("due");
+        timeline.push([entry(1)], now);
+        timeline.link_lost(now);
+        assert_eq!(timeline.pull(now), None);
+        assert_eq!(timeline.pull_at(), None, "nothing is due any more");
     }
 
     #[test]

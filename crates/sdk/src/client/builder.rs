@@ -93,15 +93,8 @@ impl Builder {
         let (inputs, queue) = mpsc::channel(INPUTS_MAX);
         let (shown, state) = watch::channel(LinkState::Offline);
         let (weak_events, name) = (events.downgrade(), self.options.client.clone());
-        let setup = Setup {
-            store: store.clone(),
-            gate: gate.clone(),
-            endpoints,
-            options: self.options,
-            events,
-            state: shown,
-            inputs: queue,
-        };
+        let setup =
+            Setup { store: store.clone(), gate: gate.clone(), endpoints, options: self.options, events, state: shown, inputs: queue };
         let shutdown = CancellationToken::new();
         let session = tokio::spawn(Session::new(setup).run(shutdown.clone()));
         let inner = Inner {

@@ -109,7 +109,13 @@ impl Client {
 
     /// With a key of one's own: however often it is sent, also after a crash, it is one message. 1 to 64 printable ASCII
     /// characters.
-    pub async fn send_with_key(&self, conversation: i64, key: impl Into<String>, body: v1::Body, reply_to: i64) -> Result<SendHandle, Error> {
+    pub async fn send_with_key(
+        &self,
+        conversation: i64,
+        key: impl Into<String>,
+        body: v1::Body,
+        reply_to: i64,
+    ) -> Result<SendHandle, Error> {
         let key = key.into();
         let send = v1::Send { conversation, key: key.clone(), body: Some(body), reply_to, after: String::new() };
         let stored = self.tell(|told| Input::Send(send, told)).await?;

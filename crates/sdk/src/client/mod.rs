@@ -224,7 +224,7 @@ impl Client {
 
     async fn keep_conversation(&self, reply: v1::ConversationReply) -> Result<v1::Conversation, Error> {
         let conversation = reply.conversation.ok_or_else(|| Error::Protocol("reply without its conversation".to_owned()))?;
-        self.tell(|told| Input::Conversation(conversation.clone(), told)).await?;
+        self.tell(|told| Input::Conversation(Box::new(conversation.clone()), told)).await?;
         Ok(conversation)
     }
 }

@@ -208,7 +208,8 @@ struct Opened {
 async fn log_in(address: &Address, auth: Auth, options: &Options) -> Result<(Opened, v1::Hello), Error> {
     let (socket, framing, inbound) = transport::open(address, options.tls.as_ref()).await?;
     let mut opened = Opened { socket, framing, inbound, outbound: BytesMut::new() };
-    let frame = Frame::request(&Request::Auth(auth_request(auth, options)), AUTH_SEQ, Codec::Protobuf).map_err(|e| Error::Protocol(e.to_string()))?;
+    let frame = Frame::request(&Request::Auth(auth_request(auth, options)), AUTH_SEQ, Codec::Protobuf)
+        .map_err(|e| Error::Protocol(e.to_string()))?;
     opened.framing.encode(&frame, &mut opened.outbound)?;
     opened.socket.write_all_buf(&mut opened.outbound).await.map_err(network)?;
     opened.socket.flush().await.map_err(network)?;

@@ -39,7 +39,10 @@ pub(super) enum Inbound {
 }
 
 /// A socket that is ready for frames, and what was read past the upgrade.
-pub(super) async fn open(address: &Address, tls: Option<&Arc<rustls::ClientConfig>>) -> Result<(Box<dyn Socket>, Framing, BytesMut), Error> {
+pub(super) async fn open(
+    address: &Address,
+    tls: Option<&Arc<rustls::ClientConfig>>,
+) -> Result<(Box<dyn Socket>, Framing, BytesMut), Error> {
     let stream = TcpStream::connect((address.host.as_str(), address.port)).await.map_err(network)?;
     stream.set_nodelay(true).map_err(network)?;
     let mut socket: Box<dyn Socket> = match address.scheme.is_encrypted() {

@@ -19,7 +19,10 @@ pub(crate) enum LinkState {
     /// Nobody is logged in, or nobody may come back by itself.
     Idle,
     Offline,
-    Online { connection: Connection, is_synced: bool },
+    Online {
+        connection: Connection,
+        is_synced: bool,
+    },
     Closed,
 }
 

@@ -48,7 +48,7 @@ pub(crate) enum Input {
     Retry(String, Told<bool>),
     Discard(String, Told<bool>),
     /// A conversation as a reply told it.
-    Conversation(v1::Conversation, Told<()>),
+    Conversation(Box<v1::Conversation>, Told<()>),
     Membership(v1::MembershipReply, Told<()>),
     Sync,
 }
@@ -218,7 +218,7 @@ impl Session {
             due.push(self.sync.wake_at());
             due.push(self.outbox.wake_at());
             due.push(self.deliver_at);
-            due.push(self.conversations.values().filter_map(|tracked| tracked.timeline.pull_at()).min());
+            due.push(self.pull_at());
         }
         due.into_iter().flatten().min().map_or(idle, |at| at.min(idle))
     }
@@ -232,7 +232,7 @@ impl Session {
             Input::Retry(key, told) => answer(told, self.retry(&key).await),
             Input::Discard(key, told) => answer(told, self.discard(&key).await),
             Input::Conversation(conversation, told) => {
-                let learned = self.learn_conversation(conversation).await;
+                let learned = self.learn_conversation(*conversation).await;
                 answer(told, learned.clone());
                 return learned;
             }

@@ -69,7 +69,13 @@ impl Session {
         }
     }
 
-    pub(super) async fn on_sent(&mut self, conversation: i64, key: String, attempt: u32, outcome: Result<v1::Ack, Error>) -> Result<(), Error> {
+    pub(super) async fn on_sent(
+        &mut self,
+        conversation: i64,
+        key: String,
+        attempt: u32,
+        outcome: Result<v1::Ack, Error>,
+    ) -> Result<(), Error> {
         match outcome {
             Ok(ack) => self.on_acked(conversation, key, ack).await,
             Err(error) => self.on_send_failed(conversation, key, attempt, error).await,

@@ -217,6 +217,14 @@ impl Session {
         Ok(())
     }
 
+    /// Not while as many pulls run as may: the end of one looks again.
+    pub(super) fn pull_at(&self) -> Option<Instant> {
+        if self.sync.pulls >= PULLS_MAX {
+            return None;
+        }
+        self.conversations.values().filter_map(|tracked| tracked.timeline.pull_at()).min()
+    }
+
     pub(super) fn start_pulls(&mut self, connection: &Connection, now: Instant) {
         let mut pulls = Vec::new();
         for (conversation, tracked) in &mut self.conversations {

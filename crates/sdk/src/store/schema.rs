@@ -29,7 +29,8 @@ const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS person (uid INTEGER PRIMARY KEY, nickname TEXT NOT NULL, remark TEXT);
 ";
 
-pub(super) const WIPE: &str = "DELETE FROM fact; DELETE FROM conversation; DELETE FROM line; DELETE FROM effect; DELETE FROM outbox; DELETE FROM person;";
+pub(super) const WIPE: &str =
+    "DELETE FROM fact; DELETE FROM conversation; DELETE FROM line; DELETE FROM effect; DELETE FROM outbox; DELETE FROM person;";
 
 /// The sequence of conversations is of another store of the server: its windows mean nothing, what is not stored there
 /// for certain is sent again.

@@ -109,11 +109,11 @@ impl Server {
     }
 
     fn title(&self) -> String {
-        let titles = self.known().iter().filter_map(|entry| match &entry.event {
+        let mut titles = self.known().iter().filter_map(|entry| match &entry.event {
             Some(Event::Info(info)) => info.title.clone(),
             _ => None,
         });
-        titles.last().unwrap_or_default()
+        titles.next_back().unwrap_or_default()
     }
 
     fn history(&self, before: i64, count: usize) -> v1::HistoryPage {
@@ -137,7 +137,14 @@ impl Server {
                 Event::Message(message) => {
                     let (seq, author, key) = (entry.seq, entry.author, entry.key.clone());
                     let state = v1::MessageState {
-                        conversation: CONVERSATION, seq, at_ms: seq, author, count: entry.count, key, body: message.body, ..Default::default()
+                        conversation: CONVERSATION,
+                        seq,
+                        at_ms: seq,
+                        author,
+                        count: entry.count,
+                        key,
+                        body: message.body,
+                        ..Default::default()
                     };
                     states.insert(seq, state);
                 }
@@ -327,15 +334,22 @@ async fn run(recipe: Vec<(u8, u8, u8)>, steps: Vec<Step>) {
 
     let view = device.store.timeline(CONVERSATION, 0, usize::MAX).await.expect("reads");
     let states = server.states();
-    let shown: BTreeMap<i64, v1::MessageState> = view.items.iter().filter_map(|item| match item {
-        Item::Message(message) => Some((message.seq, message.clone())),
-        _ => None,
-    }).collect();
+    let shown: BTreeMap<i64, v1::MessageState> = view
+        .items
+        .iter()
+        .filter_map(|item| match item {
+            Item::Message(message) => Some((message.seq, message.clone())),
+            _ => None,
+        })
+        .collect();
     let sorted = |states: BTreeMap<i64, v1::MessageState>| -> Vec<v1::MessageState> {
-        states.into_values().map(|mut state| {
-            state.reactions.iter_mut().for_each(|reaction| reaction.uids.sort_unstable());
-            state
-        }).collect()
+        states
+            .into_values()
+            .map(|mut state| {
+                state.reactions.iter_mut().for_each(|reaction| reaction.uids.sort_unstable());
+                state
+            })
+            .collect()
     };
     assert_eq!(sorted(shown), sorted(states));
     assert!(!view.has_more);
@@ -350,7 +364,7 @@ fn block_on<F: Future>(work: F) -> F::Output {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_device_ends_as_the_server_whatever_was_lost_repeated_or_late(
@@ -367,7 +381,12 @@ fn send(conversation: i64, key: &str) -> v1::Send {
 
 fn change(conversation: i64, seqs: std::ops::RangeInclusive<i64>) -> Advance {
     let entry = |seq| v1::Entry {
-        conversation, seq, at_ms: seq, author: 2, count: seq, key: format!("k{seq}"),
+        conversation,
+        seq,
+        at_ms: seq,
+        author: 2,
+        count: seq,
+        key: format!("k{seq}"),
         event: Some(Event::Message(v1::Message { body: Some(text(format!("message {seq}"))), reply_to: 0 })),
     };
     let me = v1::Membership { visible_from: 1, unread: *seqs.end(), ..v1::Membership::default() };
@@ -396,11 +415,15 @@ async fn a_reopened_store_shows_what_was_kept_and_sends_what_waited_in_order() {
     let keys: Vec<String> = store.waiting().await.expect("reads").into_iter().map(|send| send.key).collect();
     assert_eq!(keys, ["b", "c"]);
     let view = store.timeline(7, 0, 50).await.expect("reads");
-    let shown: Vec<String> = view.items.iter().map(|item| match item {
-        Item::Message(message) => text_of(message.body.as_ref().expect("a body")),
-        Item::Pending(echo) => format!("{} {:?}", echo.key, echo.state),
-        Item::Event(_) => String::new(),
-    }).collect();
+    let shown: Vec<String> = view
+        .items
+        .iter()
+        .map(|item| match item {
+            Item::Message(message) => text_of(message.body.as_ref().expect("a body")),
+            Item::Pending(echo) => format!("{} {:?}", echo.key, echo.state),
+            Item::Event(_) => String::new(),
+        })
+        .collect();
     let failed = r#"a Failed { code: "too_large" }"#;
     assert_eq!(shown, ["message 1", "message 2", "message 3", "b Waiting", failed, "c Waiting"]);
 }

@@ -53,9 +53,13 @@ pub struct Echo {
 pub enum EchoState {
     Waiting,
     /// On the server's disk; its entry comes.
-    Acked { seq: i64 },
+    Acked {
+        seq: i64,
+    },
     /// The server said no, finally: [`crate::Client::retry`] or [`crate::Client::discard`].
-    Failed { code: String },
+    Failed {
+        code: String,
+    },
 }
 
 impl Store {

@@ -1,11 +1,13 @@
 //! One connection: pairing, order, ends, heartbeats, both transports.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use skein_protocol::websocket::{Message, Opcode, server_frame};
 use skein_protocol::{Advice, CloseCode, Op, Push, Request, v1};
 use skein_sdk::connection::{Address, Auth, Connection, Options, Pushes};
 use skein_sdk::{Error, ErrorCode};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::server::{Peer, Server};
 
@@ -187,4 +189,47 @@ async fn websocket_carries_the_same_frames() {
     peer.close(CloseCode::Slow).await;
     let reason = connection.closed().await;
     assert_eq!((reason.code, reason.advice()), (Some(CloseCode::Slow), Advice::Resync));
+}
+
+#[tokio::test]
+async fn tls_encrypts_and_trusts_only_whom_it_should() {
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).expect("a certificate");
+    let der = key.cert.der().clone();
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der()).expect("a key");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![der.clone()], private)
+        .expect("a config");
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let hello = skein_protocol::Reply::Hello(v1::Hello { uid: 7, ..v1::Hello::default() });
+                let frame = skein_protocol::Frame::reply(&hello, Op::AUTH, 1, skein_protocol::Codec::Protobuf).expect("encodes");
+                stream.write_all(&frame.encode()).await.expect("writes");
+                // Reads on until the client goes.
+                drop(stream.read_to_end(&mut Vec::new()).await);
+            }
+        }
+    });
+    let address: Address = format!("tls://localhost:{port}").parse().expect("an address");
+
+    let stranger = Connection::connect(&address, token()).await;
+    assert!(matches!(stranger, Err(Error::Network(_))), "a certificate nobody vouches for");
+
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(der).expect("a root");
+    let trusting = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let options = Options { tls: Some(Arc::new(trusting)), ..Options::default() };
+    let (_connection, _pushes, hello) = Connection::connect_with(&address, token(), &options).await.expect("connects");
+    assert_eq!(hello.uid, 7);
 }

@@ -51,7 +51,8 @@ async fn log_in_reads_decimal_strings_and_asks_for_a_token() {
         (200, LOGGED_IN.to_owned())
     })
     .await;
-    let logged_in = Gate::new([server]).expect("a gate").log_in("ann@example.org", "pw", DeviceClass::Desktop, "test").await.expect("logs in");
+    let logged_in =
+        Gate::new([server]).expect("a gate").log_in("ann@example.org", "pw", DeviceClass::Desktop, "test").await.expect("logs in");
     assert_eq!((logged_in.uid, logged_in.session, logged_in.token.as_deref()), (1, 9, Some("t0ken")));
 }
 

@@ -25,7 +25,8 @@ fn entries(seqs: std::ops::RangeInclusive<i64>) -> Vec<v1::Entry> {
 
 fn page(cursor: &str, head: i64, entries: Vec<v1::Entry>) -> v1::SyncPage {
     let me = v1::Membership { visible_from: 1, unread: head, ..v1::Membership::default() };
-    let conversation = v1::Conversation { id: ROOM, kind: v1::ConversationKind::Room.into(), head, count: head, me: Some(me), ..Default::default() };
+    let conversation =
+        v1::Conversation { id: ROOM, kind: v1::ConversationKind::Room.into(), head, count: head, me: Some(me), ..Default::default() };
     let change = v1::ConversationChange { conversation: Some(conversation), entries, limited: false };
     v1::SyncPage { cursor: cursor.to_owned(), conversations: vec![change], ..v1::SyncPage::default() }
 }

@@ -13,6 +13,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{Request, Response, StatusCode};
+use axum::response::IntoResponse;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -223,11 +224,12 @@ impl Site {
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         if comet.is_draining() || self.shutdown.is_cancelled() {
-            return comet::upgrade_refusal(StatusCode::SERVICE_UNAVAILABLE, "this node is going away");
+            let refusal = comet::Refusal { status: StatusCode::SERVICE_UNAVAILABLE, detail: "this node is going away" };
+            return refusal.into_response();
         }
         let (response, opening) = match comet::upgrade_answer(request.method(), request.headers(), comet.config(), self.is_tls) {
             Ok(answer) => answer,
-            Err(refusal) => return refusal,
+            Err(refusal) => return refusal.into_response(),
         };
         let upgrade = hyper::upgrade::on(&mut request);
         let opened = comet.clone();

@@ -36,7 +36,7 @@ pub use config::{Config, ConfigError};
 pub use hub::{Counts, Hub};
 pub use wire::Transport;
 
-pub(crate) use upgrade::{Opening, answer as upgrade_answer, refusal as upgrade_refusal};
+pub(crate) use upgrade::{Opening, Refusal, answer as upgrade_answer};
 
 use crate::listen::{self, Permit};
 use bytes::Bytes;

@@ -11,6 +11,7 @@ use super::wire::Form;
 use crate::gate::{COOKIE, WebOrigin};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use skein_domain::door::Credential;
@@ -29,13 +30,14 @@ pub(crate) struct Opening {
     pub(super) forbidden: bool,
 }
 
-/// `Err`: this is no WebSocket handshake (RFC 6455 section 4.2.1).
-pub(crate) fn answer(
-    method: &Method,
-    headers: &HeaderMap,
-    config: &Config,
-    tls: bool,
-) -> Result<(Response<Body>, Opening), Response<Body>> {
+/// This is no WebSocket handshake (RFC 6455 section 4.2.1), or not now.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refusal {
+    pub status: StatusCode,
+    pub detail: &'static str,
+}
+
+pub(crate) fn answer(method: &Method, headers: &HeaderMap, config: &Config, tls: bool) -> Result<(Response<Body>, Opening), Refusal> {
     let key = check(method, headers)?;
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -53,7 +55,7 @@ pub(crate) fn answer(
     Ok((response, opening(headers, config, tls, form)))
 }
 
-fn check<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a str, Response<Body>> {
+fn check<'a>(method: &Method, headers: &'a HeaderMap) -> Result<&'a str, Refusal> {
     if method != Method::GET {
         return Err(refusal(StatusCode::METHOD_NOT_ALLOWED, "a websocket begins with GET"));
     }
@@ -119,19 +121,32 @@ fn lists(headers: &HeaderMap, name: HeaderName, word: &str) -> bool {
     lines.flat_map(|line| line.split(',')).any(|item| item.trim().eq_ignore_ascii_case(word))
 }
 
-pub(crate) fn refusal(status: StatusCode, detail: &str) -> Response<Body> {
-    let code = if status.is_server_error() { ErrorCode::Draining } else { ErrorCode::BadRequest };
-    let problem = serde_json::json!({"type": "about:blank", "title": code.meaning(), "status": status.as_u16(), "code": code.as_str(), "detail": detail});
-    let mut response = Response::new(Body::from(problem.to_string()));
-    *response.status_mut() = status;
-    let told = response.headers_mut();
-    told.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if status == StatusCode::UPGRADE_REQUIRED {
-        told.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
-        told.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
-        told.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+fn refusal(status: StatusCode, detail: &'static str) -> Refusal {
+    Refusal { status, detail }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response<Body> {
+        let Self { status, detail } = self;
+        let code = if status.is_server_error() { ErrorCode::Draining } else { ErrorCode::BadRequest };
+        let problem = serde_json::json!({
+            "type": "about:blank",
+            "title": code.meaning(),
+            "status": status.as_u16(),
+            "code": code.as_str(),
+            "detail": detail,
+        });
+        let mut response = Response::new(Body::from(problem.to_string()));
+        *response.status_mut() = status;
+        let told = response.headers_mut();
+        told.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UPGRADE_REQUIRED {
+            told.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            told.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+            told.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        response
     }
-    response
 }
 
 #[cfg(test)]
@@ -170,7 +185,7 @@ mod tests {
         let status =
             |method: Method, pairs: &[(&'static str, &'static str)]| match answer(&method, &headers(pairs), &Config::default(), false) {
                 Ok(_) => StatusCode::SWITCHING_PROTOCOLS,
-                Err(response) => response.status(),
+                Err(refusal) => refusal.status,
             };
         assert_eq!(status(Method::POST, &[]), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(status(Method::GET, &[("upgrade", "h2c")]), StatusCode::UPGRADE_REQUIRED);

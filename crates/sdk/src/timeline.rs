@@ -81,7 +81,7 @@ impl Timeline {
         let is_new = self.position == 0;
         let next = match change.entries.first() {
             Some(entry) => entry.seq,
-            None if is_new => self.first_of_short(&conversation),
+            None if is_new || change.limited => self.first_of_short(&conversation),
             None => self.position + 1,
         };
         if next > self.position + 1 && (change.limited || is_new || next <= lowest_visible(&conversation)) {
@@ -93,9 +93,9 @@ impl Timeline {
         applied
     }
 
-    /// A new conversation told without its entries: a short one is pulled whole, a long one begins at its end.
+    /// Told without its entries: what is short is pulled whole, what is long begins at its end.
     fn first_of_short(&self, conversation: &v1::Conversation) -> i64 {
-        let lowest = lowest_visible(conversation).max(1);
+        let lowest = lowest_visible(conversation).max(self.position + 1);
         let is_short = conversation.head - lowest < PULL_MAX;
         if is_short { lowest } else { conversation.head + 1 }
     }
@@ -178,8 +178,9 @@ impl Timeline {
         let mut applied = Applied::default();
         let before = self.position;
         if let Some(entries) = entries {
-            if entries.floor > self.position + 1 {
-                self.restart(entries.floor, &mut applied);
+            // Up to the floor everything is removed.
+            if entries.floor > self.position {
+                self.restart(entries.floor + 1, &mut applied);
             }
             self.head = self.head.max(entries.head);
             self.offer(entries.entries, &mut applied);
@@ -224,7 +225,7 @@ fn pause(tries: u32) -> Duration {
 
 fn lowest_visible(conversation: &v1::Conversation) -> i64 {
     let joined_at = conversation.me.as_ref().map_or(0, |me| me.visible_from);
-    conversation.floor.max(joined_at)
+    (conversation.floor + 1).max(joined_at)
 }
 
 /// Who left sees no further than that.
@@ -309,6 +310,16 @@ mod tests {
     }
 
     #[test]
+    fn limited_without_entries_is_pulled_if_short_and_begins_anew_if_long() {
+        let now = Instant::now();
+        let mut timeline = Timeline::new(1, 3);
+        assert!(!timeline.page(page(50, 51, true), now).restart);
+        assert_eq!(timeline.missing(), Some(4..=50));
+        assert!(timeline.page(page(500, 501, true), now).restart);
+        assert_eq!((timeline.position(), timeline.missing()), (500, None));
+    }
+
+    #[test]
     fn a_head_without_its_entries_is_a_gap() {
         let now = Instant::now();
         let mut timeline = Timeline::new(1, 3);
@@ -361,7 +372,7 @@ mod tests {
         let mut timeline = Timeline::new(1, 3);
         timeline.push([entry(60)], now);
         timeline.pull(now + GAP_WAIT).expect("due");
-        let entries = v1::Entries { entries: vec![entry(50)], head: 60, floor: 50, ..v1::Entries::default() };
+        let entries = v1::Entries { entries: vec![entry(50)], head: 60, floor: 49, ..v1::Entries::default() };
         let applied = timeline.pulled(Some(entries), now);
         assert!(applied.restart);
         assert_eq!(seqs(&applied), [50]);

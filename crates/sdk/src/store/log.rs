@@ -124,7 +124,7 @@ fn page_start(page: &v1::HistoryPage, record: &Record) -> i64 {
     let first_event = page.events.first().map(|event| event.seq);
     match [first_message, first_event].into_iter().flatten().min() {
         Some(first) if page.has_more_messages => first.min(record.from),
-        _ => record.lowest().max(page.floor).min(record.from),
+        _ => record.lowest().max(page.floor + 1).min(record.from),
     }
 }
 
@@ -161,7 +161,7 @@ impl Record {
 
     /// The first seq this user may see.
     pub fn lowest(&self) -> i64 {
-        self.info.me.as_ref().map_or(1, |me| me.visible_from).max(self.info.floor).max(1)
+        self.info.me.as_ref().map_or(1, |me| me.visible_from).max(self.info.floor + 1)
     }
 
     pub fn unread(&self) -> i64 {

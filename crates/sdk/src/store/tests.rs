@@ -125,7 +125,7 @@ impl Server {
             messages: page.iter().filter_map(|seq| states.get(seq).cloned()).collect(),
             events: page.iter().filter(|seq| !states.contains_key(seq)).map(|seq| self.log[*seq as usize - 1].clone()).collect(),
             has_more_messages: page.len() < shown.len(),
-            floor: 1,
+            floor: 0,
         }
     }
 
@@ -426,6 +426,19 @@ async fn a_reopened_store_shows_what_was_kept_and_sends_what_waited_in_order() {
         .collect();
     let failed = r#"a Failed { code: "too_large" }"#;
     assert_eq!(shown, ["message 1", "message 2", "message 3", "b Waiting", failed, "c Waiting"]);
+}
+
+#[tokio::test]
+async fn a_new_window_leaves_nothing_of_the_old_one() {
+    let store = Store::open(None).await.expect("opens");
+    for seqs in [1..=3, 10..=12] {
+        store.apply(Page { advances: vec![change(7, seqs)], ..Page::default() }, ME).await.expect("applies");
+    }
+    let view = store.timeline(7, 0, 50).await.expect("reads");
+    let seqs: Vec<i64> = view.items.iter().filter_map(Item::seq).collect();
+    assert_eq!((seqs, view.has_more), (vec![10, 11, 12], true));
+    let kept: i64 = store.call(|db| db.query_row("SELECT count(*) FROM line", [], |row| row.get(0))).await.expect("counts");
+    assert_eq!(kept, 3, "what was recalled meanwhile would stay readable on disk");
 }
 
 #[tokio::test]

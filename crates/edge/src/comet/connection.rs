@@ -24,7 +24,7 @@ use skein_domain::Error;
 use skein_domain::command::Command;
 use skein_domain::door::{Caller, Connect, Credential};
 use skein_domain::push::ConnectionRef;
-use skein_protocol::websocket::{CloseFrame, Opcode, server_frame};
+use skein_protocol::websocket::{Opcode, server_frame};
 use skein_protocol::{CloseCode, Codec, Op, Push, Reply, v1};
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -42,12 +42,12 @@ const SCRATCH_BYTES: usize = 32 * 1024;
 const SLICES: usize = 64;
 /// Reads, calls and writes in one wake before others get their turn.
 const TURNS: usize = 16;
-/// What a closed peer may still send before the socket is dropped on it.
-const DISCARD_BYTES_MAX: usize = 1024 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
 }
+
+mod ending;
 
 pub(super) struct Connection<S> {
     stream: S,
@@ -224,8 +224,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         let mut has_read = false;
         let mut has_heard = false;
         loop {
-            if self.stage != Stage::Open || self.is_paused() {
+            if self.stage != Stage::Open {
                 return Ok(has_read || has_heard);
+            }
+            if self.is_paused() {
+                // A client that leaves during its log-in is noticed, at the price of one read.
+                let listens = self.session.state() == State::Authenticating && self.unread.is_empty();
+                return Ok((listens && self.read(cx)?) || has_read || has_heard);
             }
             match self.wire.next(&mut self.unread) {
                 Ok(Some(inbound)) => {
@@ -497,78 +502,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 self.is_unflushed = false;
                 Ok(true)
             }
-        }
-    }
-
-    // === the end ===
-
-    fn close(&mut self, code: CloseCode) {
-        self.close_with(code, self.peer.variant().close(code));
-    }
-
-    /// The peer said goodbye: the same code goes back.
-    fn close_back(&mut self, close: Option<CloseFrame>) {
-        let last = match close {
-            Some(close) => close_frame(close.code, ""),
-            None => server_frame(Opcode::Close, b""),
-        };
-        self.close_with(CloseCode::Normal, Some(last));
-    }
-
-    fn close_with(&mut self, code: CloseCode, last: Option<Bytes>) {
-        if self.stage != Stage::Open {
-            return;
-        }
-        self.stage = Stage::Closing;
-        self.code = Some(code);
-        tracing::debug!(conn = self.peer.generation.0, code = code.name(), "connection closes");
-        if let Err(refused) = self.session.close() {
-            tracing::error!(%refused, "illegal move");
-        }
-        self.registered = None;
-        self.let_calls_end();
-        let is_slow = code == CloseCode::Slow;
-        if is_slow {
-            // A frame that has begun must end, or the farewell would be taken for its rest.
-            self.writing.truncate(usize::from(self.is_front_cut));
-        }
-        self.peer.close(is_slow, last);
-        self.peer.set_deadline(Some(self.now_ms + u64::from(self.shared.hub.config.linger_ms)));
-    }
-
-    fn poll_farewell(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Lost> {
-        if self.stage == Stage::Closing {
-            if !self.poll_write(cx)? {
-                return Ok(Poll::Pending);
-            }
-            self.stage = Stage::ShuttingDown;
-        }
-        if self.stage == Stage::ShuttingDown {
-            match Pin::new(&mut self.stream).poll_shutdown(cx) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(shut_down) => shut_down?,
-            }
-            self.stage = Stage::Discarding;
-            self.unread = BytesMut::new();
-        }
-        while (self.discarded as usize) < DISCARD_BYTES_MAX {
-            match scratch_read(&mut self.stream, cx, |_| ()) {
-                Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(Ok(0) | Err(_)) => return Ok(Poll::Ready(())),
-                Poll::Ready(Ok(bytes)) => self.discarded = self.discarded.saturating_add(bytes as u32),
-            }
-        }
-        Ok(Poll::Ready(()))
-    }
-}
-
-impl<S> Connection<S> {
-    fn let_calls_end(&mut self) {
-        let Some(work) = self.work.take() else { return };
-        let mut calls = work.calls;
-        self.shared.hub.meters.in_flight.decrement(calls.len() as f64);
-        if !calls.is_empty() {
-            self.shared.spawn(async move { while calls.next().await.is_some() {} });
         }
     }
 }

@@ -51,7 +51,7 @@ async fn numbered_pushes_of_eight_producers_arrive_without_gaps_in_their_order()
                 for nth in 1..=1_250 {
                     let origin = Origin { producer: format!("p{producer}"), shard: Shard(0), revision: Revision(nth) };
                     let envelope = Envelope { target: Target::Everyone, push: notice(&format!("{producer} {nth}")) };
-                    let batch = Batch { origin: Some(origin), envelopes: vec![envelope], controls: Vec::new() };
+                    let batch = Batch { origin: Some(origin), envelopes: vec![envelope], controls: Vec::new(), trace: None };
                     assert_eq!(hub.deliver(batch.clone()).await.unwrap().queued, 1);
                     assert!(hub.deliver(batch).await.unwrap().repeated);
                 }

@@ -260,6 +260,30 @@ async fn replies_that_nobody_reads_end_the_connection() {
     world.is_empty_again().await;
 }
 
+/// While replies wait, reading pauses; it must go on when they have left.
+#[tokio::test]
+async fn a_client_that_reads_its_replies_late_gets_them_all() {
+    let script = Script::new(|_, _| {
+        let cursor = "x".repeat(700);
+        async move { Ok(skein_domain::command::Reply::Rooms { rooms: Vec::new(), cursor }) }.boxed()
+    });
+    let world = World::narrow(Config { commands_burst: 10_000, ..patient() }, script).await;
+    let mut client = Client::narrow(world.tcp).await;
+    client.log_in("1").await;
+    for _ in 0..500 {
+        client.ask(Request::ListRooms(v1::ListRooms::default())).await;
+    }
+    eventually("replies wait", || world.logic.asked() > 64).await;
+    let mut replies = 0;
+    while replies < 500 {
+        match client.hear().await {
+            Some((_, Incoming::Reply(Reply::Rooms(_)))) => replies += 1,
+            other => panic!("expected rooms, heard {other:?} after {replies}"),
+        }
+    }
+    client.beat().await;
+}
+
 #[tokio::test]
 async fn a_directory_that_is_watched_is_pushed_until_it_is_not() {
     let world = World::plain().await;

@@ -5,6 +5,7 @@ mod crowd;
 mod flow;
 mod hostile;
 mod leaving;
+mod listener;
 mod log_in;
 mod script;
 mod tls;

@@ -81,7 +81,7 @@ impl World {
     }
 
     pub async fn push(&self, target: Target, push: Push) -> Delivered {
-        let batch = Batch { origin: None, envelopes: vec![Envelope { target, push }], controls: Vec::new() };
+        let batch = Batch { origin: None, envelopes: vec![Envelope { target, push }], controls: Vec::new(), trace: None };
         let delivered = self.hub.deliver(batch).await.unwrap();
         // So that connections write what they can: a queue should fill because its socket is full.
         tokio::task::yield_now().await;
@@ -93,7 +93,7 @@ impl World {
     }
 
     pub async fn control(&self, control: Control) {
-        self.hub.deliver(Batch { origin: None, envelopes: Vec::new(), controls: vec![control] }).await.unwrap();
+        self.hub.deliver(Batch { origin: None, envelopes: Vec::new(), controls: vec![control], trace: None }).await.unwrap();
     }
 
     /// Nobody is here and nothing is left of anybody, in the hub and in the registry.

@@ -11,5 +11,6 @@ pub mod node;
 pub mod roles;
 pub mod secrets;
 pub mod telemetry;
+pub mod terminal;
 pub mod tls;
 pub mod wiring;

@@ -77,7 +77,7 @@ impl Seed {
 
     fn creation(&self, title: &str, owner: Uid, uids: &[Uid]) -> Result<CreateConversation> {
         let key = IdempotencyKey::parse(&format!("seed-{title}")).map_err(|error| anyhow!("{error}"))?;
-        Ok(CreateConversation { owner, key, title: title.to_owned(), uids: uids.to_vec(), at: self.now })
+        Ok(CreateConversation { owner, key, title: title.to_owned(), uids: uids.to_vec(), at: self.now, per_day_max: u32::MAX })
     }
 }
 

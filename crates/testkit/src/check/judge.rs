@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** pure. The same deeds, log and screens are always judged alike.
 
-use super::plan::{PEOPLE, Place, devices_of};
+use super::plan::{PEOPLE, Place, person_of};
 use super::town::Town;
 use super::truth::{self, Log, Truth, Visible};
 use crate::device::deed::{Act, Deed, Outcome};
@@ -17,66 +17,98 @@ pub struct Doings<'a> {
     pub deeds: &'a [Deed],
 }
 
-/// Whoever asked for it last is in the room or not; `joined` holds those who are in from the start.
-pub fn is_in_room(place: Place, person: usize, doings: &[Doings<'_>]) -> bool {
-    if place != Place::Room {
-        return true;
-    }
-    let own = doings.iter().filter(|doing| devices_of(person).contains(&doing.device));
-    let moves = own.flat_map(|doing| doing.deeds).filter(|deed| matches!(deed.outcome, Outcome::Done | Outcome::Acked(_)));
-    let last = moves.filter(|deed| matches!(deed.act, Act::JoinRoom | Act::Leave)).last();
-    last.map_or(person != PEOPLE - 1, |deed| deed.act == Act::JoinRoom)
+/// What the deeds say about people, and no log does.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    /// How far each person said to have read, by conversation.
+    marked: BTreeMap<(usize, i64), i64>,
+    /// Whether each person's last deed about the room was to join it, or to leave it.
+    in_room: BTreeMap<usize, bool>,
 }
 
-/// How far the person said to have read.
-pub fn marked(conversation: i64, person: usize, doings: &[Doings<'_>]) -> i64 {
-    let own = doings.iter().filter(|doing| devices_of(person).contains(&doing.device));
-    let marks = own.flat_map(|doing| doing.deeds).filter(|deed| deed.conversation == conversation && deed.outcome == Outcome::Done);
-    let seqs = marks.filter_map(|deed| match &deed.request {
-        Some(Request::MarkRead(mark)) => Some(mark.seq),
-        _ => None,
-    });
-    seqs.max().unwrap_or(0)
+impl Facts {
+    pub fn note(&mut self, device: usize, deeds: &[Deed]) {
+        let person = person_of(device);
+        for deed in deeds {
+            match (&deed.act, &deed.outcome, &deed.request) {
+                (Act::MarkRead, Outcome::Done, Some(Request::MarkRead(mark))) => {
+                    let marked = self.marked.entry((person, deed.conversation)).or_default();
+                    *marked = mark.seq.max(*marked);
+                }
+                (Act::JoinRoom, Outcome::Done, _) => drop(self.in_room.insert(person, true)),
+                (Act::Leave, Outcome::Done | Outcome::Acked(_), _) => drop(self.in_room.insert(person, false)),
+                _ => {}
+            }
+        }
+    }
+
+    /// All but Dan are in from the start.
+    fn is_in_room(&self, person: usize) -> bool {
+        self.in_room.get(&person).copied().unwrap_or(person != PEOPLE - 1)
+    }
 }
 
 /// What one person must have on every screen.
+#[derive(Debug, Clone, Copy)]
 pub struct Expected {
     pub visible: Visible,
-    pub screen: BTreeMap<i64, Line>,
     pub unread: i64,
 }
 
-pub fn expected(truth: &Truth, town: &Town, place: Place, person: usize, doings: &[Doings<'_>]) -> Option<Expected> {
+pub fn expected(truth: &Truth, town: &Town, place: Place, person: usize, facts: &Facts) -> Option<Expected> {
     let (conversation, uid) = (town.id(place), town.uids[person]);
-    let is_member = place != Place::Direct || person < 2;
+    let is_member = match place {
+        Place::Direct => person < 2,
+        Place::Group => true,
+        Place::Room => facts.is_in_room(person),
+    };
     let log = truth.log(conversation);
-    let visible = truth::visible(log, place, uid, is_member && is_in_room(place, person, doings))?;
-    let unread = truth::unread(log, visible, uid, marked(conversation, person, doings));
-    Some(Expected { visible, screen: truth::screen(log, visible), unread })
+    let visible = truth::visible(log, place, uid, is_member)?;
+    let marked = facts.marked.get(&(person, conversation)).copied().unwrap_or(0);
+    Some(Expected { visible, unread: truth::unread(log, visible, uid, marked) })
 }
 
-/// What a device still lacks of what it must show; empty if it is complete.
-pub fn lacks(timeline: Option<&Timeline>, log: &Log, expected: Option<&Expected>) -> Option<String> {
+/// What keeps a device from being complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Lack {
+    /// Of the entries it has too few, or too many.
+    Entries(String),
+    Other(String),
+}
+
+/// What a device still lacks in entries and numbers; nothing if it has all.
+pub fn lacks(timeline: Option<&Timeline>, expected: Option<&Expected>) -> Option<Lack> {
     let (timeline, expected) = match (timeline, expected) {
         (None, None) => return None,
         (Some(timeline), None) if timeline.entries().next().is_none() => return None,
-        (Some(_), None) => return Some("shows a conversation that is none of theirs".to_owned()),
-        (None, Some(_)) => return Some("does not know the conversation".to_owned()),
+        (Some(_), None) => return Some(Lack::Other("shows a conversation that is none of theirs".to_owned())),
+        (None, Some(_)) => return Some(Lack::Other("does not know the conversation".to_owned())),
         (Some(timeline), Some(expected)) => (timeline, expected),
     };
     let Visible { from, to, .. } = expected.visible;
     if timeline.start() != from || timeline.applied() != to {
-        return Some(format!("has {}..={}, should have {from}..={to}", timeline.start(), timeline.applied()));
-    }
-    let other = timeline.entries().find(|entry| !log.get(&entry.seq).is_some_and(|stored| (stored.author, &stored.key) == (entry.author, &entry.key)));
-    if let Some(entry) = other {
-        return Some(format!("seq {} is {:?} here and {:?} in the log", entry.seq, entry.key, log.get(&entry.seq).map(|stored| &stored.key)));
-    }
-    if let Some(difference) = difference(&timeline.lines(), &expected.screen) {
-        return Some(difference);
+        return Some(Lack::Entries(format!("has {}..={}, should have {from}..={to}", timeline.start(), timeline.applied())));
     }
     let unread = timeline.unread();
-    (unread != Some(expected.unread)).then(|| format!("says unread {unread:?}, should be {} (read {})", expected.unread, timeline.read()))
+    let told = || Lack::Other(format!("says unread {unread:?}, should be {} (read {})", expected.unread, timeline.read()));
+    (unread != Some(expected.unread)).then(told)
+}
+
+/// What is on a screen that holds the right number of entries, but should not be.
+pub fn wrong_on_screen(timeline: &Timeline, log: &Log, visible: Visible) -> Option<String> {
+    let is_stored = |entry: &v1::Entry| log.get(&entry.seq).is_some_and(|stored| (stored.author, &stored.key) == (entry.author, &entry.key));
+    if let Some(entry) = timeline.entries().find(|entry| !is_stored(entry)) {
+        let stored = log.get(&entry.seq).map(|stored| &stored.key);
+        return Some(format!("seq {} is {:?} here and {stored:?} in the log", entry.seq, entry.key));
+    }
+    let (mut shown, mut expected) = (timeline.lines(), truth::screen(log, visible));
+    for seq in truth::recalled_behind(log, visible) {
+        // A recall blanks what is stored, but is not told to those who are no members any more: either text is right.
+        for lines in [&mut shown, &mut expected] {
+            lines.entry(seq).and_modify(|line| line.text = None);
+        }
+    }
+    difference(&shown, &expected)
 }
 
 /// The first line that differs.

@@ -64,9 +64,8 @@ impl Planted {
     }
 
     fn settings(self) -> Vec<(String, String)> {
-        let unsafe_durability = (self == Planted::UnsafeDurability).then(|| ("storage.allow_unsafe_durability".to_owned(), "true".to_owned()));
-        // A second without waiting for anything is a second less: what only costs time here is shortened.
-        unsafe_durability.into_iter().collect()
+        let is_unsafe = self == Planted::UnsafeDurability;
+        is_unsafe.then(|| ("storage.allow_unsafe_durability".to_owned(), "true".to_owned())).into_iter().collect()
     }
 
     fn environment(self) -> Vec<(String, OsString)> {

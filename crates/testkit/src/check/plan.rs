@@ -16,6 +16,12 @@ const BOB: usize = 1;
 const CAT: usize = 2;
 const DAN: usize = 3;
 
+/// Small bounds, so that little data goes beyond them: queues of a connection and pages of sync, in bytes.
+pub const SETTINGS: [(&str, usize); 2] = [("comet.queue_bytes_max", 16 * 1024), ("logic.page_bytes", 8 * 1024)];
+const FLOOD_MESSAGES: usize = 16;
+const FLOOD_BYTES: usize = 5_000;
+const ABSENCE_BYTES: usize = 2_500;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
     /// Ann and Bob.
@@ -125,7 +131,7 @@ impl Writer {
     }
 
     fn write(mut self) -> Plan {
-        let topology = if matches!(self.seed % 8, 2 | 5) { Topology::Split } else { Topology::AllInOne };
+        let topology = if matches!(self.seed % 16, 2 | 5 | 10) { Topology::Split } else { Topology::AllInOne };
         let cuts_power = self.seed % 2 == 1;
         let slow = *self.rng.pick(&[1, 2, 3]);
         let kills = self.kills(topology);
@@ -133,7 +139,7 @@ impl Writer {
         self.steps.push(Step::Arm(0));
         // A message alone in its commit is what nothing later can make good.
         let is_sparse = topology == Topology::Split || self.rng.one_in(4);
-        if is_sparse { self.single_messages(24) } else { self.traffic(36) }
+        if is_sparse { self.single_messages(24, topology) } else { self.traffic(36) }
         self.steps.extend([Step::AwaitKill(0), Step::Quiet]);
         self.newcomers();
         self.corrections();
@@ -189,9 +195,11 @@ impl Writer {
         }
     }
 
-    fn single_messages(&mut self, rounds: u32) {
+    fn single_messages(&mut self, rounds: u32, topology: Topology) {
+        // Of what a killed core leaves behind, rooms alone hear without connecting anew: see docs/checker.md.
+        let places: &[Place] = if topology == Topology::Split { &[Place::Room, Place::Room, Place::Group] } else { &Place::ALL };
         for _ in 0..rounds {
-            let place = *self.rng.pick(&Place::ALL);
+            let place = *self.rng.pick(places);
             let device = self.speaker(place);
             self.say(device, place, 0);
             if self.rng.one_in(3) {
@@ -237,8 +245,8 @@ impl Writer {
         let place = if person_of(slow) <= BOB { *self.rng.pick(&Place::ALL) } else { *self.rng.pick(&[Place::Group, Place::Room]) };
         self.steps.push(Step::Pause(slow));
         let loud = self.speaker_but(place, person_of(slow));
-        for _ in 0..24 {
-            self.say(loud, place, 12_000);
+        for _ in 0..FLOOD_MESSAGES {
+            self.say(loud, place, FLOOD_BYTES);
         }
         self.steps.extend([Step::Settle, Step::Resume(slow), Step::Quiet]);
     }
@@ -250,7 +258,7 @@ impl Writer {
         for place in Place::ALL {
             let device = self.speaker_but(place, BOB);
             for _ in 0..3 {
-                self.say(device, place, 9_000);
+                self.say(device, place, ABSENCE_BYTES);
             }
         }
         self.steps.extend([Step::Settle, Step::Online(away), Step::Quiet]);
@@ -426,7 +434,7 @@ mod tests {
         assert_eq!(plans.iter().filter(|plan| plan.cuts_power).count(), 100);
         for cuts_power in [false, true] {
             let split = plans.iter().filter(|plan| plan.topology == Topology::Split && plan.cuts_power == cuts_power);
-            assert_eq!(split.count(), 25);
+            assert!(split.count() >= 12);
         }
         assert!(plans.iter().all(|plan| plan.kills.last().is_some_and(|kill| kill.part == Part::Core)));
     }

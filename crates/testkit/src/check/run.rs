@@ -3,12 +3,13 @@
 //! **Invariant:** everything that is waited for has a bound: a wait ends when nothing has moved for [`STANDSTILL`], or after
 //! [`TOO_LONG`]. What has not come by then is missing.
 
-use super::judge::{self, Doings};
-use super::plan::{DEVICES, PEOPLE, Place, Plan, Promises, Step, devices_of, person_of};
+use super::judge::{self, Doings, Facts, Lack};
+use super::plan::{DEVICES, PEOPLE, Place, Plan, Promises, SETTINGS, Step, devices_of, person_of};
 use super::supervise::{Controls, Kills, supervise};
 use super::town::Town;
-use super::truth::{Truth, Witness};
+use super::truth::{self, Truth, Witness};
 use crate::cluster::{Cluster, Setup};
+use crate::cluster::Topology;
 use crate::device::deed::{Act, Deed, Outcome};
 use crate::device::{Board, Description, Device, Order};
 use crate::seed;
@@ -21,7 +22,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-const STANDSTILL: Duration = Duration::from_secs(6);
+const STANDSTILL: Duration = Duration::from_secs(4);
+/// A comet that is apart learns by its next renewal that the core has forgotten its connections, and lets them go.
+const RENEW_EVERY: Duration = Duration::from_secs(7);
 const TOO_LONG: Duration = Duration::from_secs(60);
 /// Messages sent so that a kill comes; beyond that the process is killed without it, and the promise is broken.
 const FILLERS_MAX: u32 = 80;
@@ -111,6 +114,12 @@ enum Stop {
     Broken(anyhow::Error),
 }
 
+/// What is still waited for, and how long it may take to come.
+struct Lacking {
+    what: String,
+    patience: Duration,
+}
+
 /// What the script waits for.
 #[derive(Debug, Clone, Copy)]
 enum Goal {
@@ -131,7 +140,10 @@ impl<'a> Run<'a> {
         let _ = std::fs::remove_dir_all(folder);
         seed::copy(&arena.template, &folder.join("data"))?;
         let power = PowerCut::new(&folder.join("data"), &folder.join("journal"))?;
-        let setup = Setup { settings: arena.settings.clone(), environment: arena.environment.clone(), power: Some(power) };
+        let mut settings = arena.settings.clone();
+        settings.extend(SETTINGS.map(|(key, value)| (key.to_owned(), value.to_string())));
+        settings.push(("comet.renew_interval_ms".to_owned(), RENEW_EVERY.as_millis().to_string()));
+        let setup = Setup { settings, environment: arena.environment.clone(), power: Some(power) };
         let cluster = Cluster::new(plan.topology, folder, setup)?;
         let board = Board::default();
         let address = cluster.address();
@@ -208,6 +220,7 @@ impl<'a> Run<'a> {
     /// Until nothing is lacking, as long as something moves.
     async fn until(&mut self, goal: Goal) -> Result<(), Stop> {
         const LOOK_EVERY: Duration = Duration::from_millis(150);
+        const SWARM: Duration = Duration::from_millis(3);
         let started = Instant::now();
         let mut progress = self.board.progress.subscribe();
         let (mut moved_at, mut moved) = (started, *progress.borrow());
@@ -227,22 +240,35 @@ impl<'a> Run<'a> {
             if now != moved {
                 (moved_at, moved) = (Instant::now(), now);
             }
-            if moved_at.elapsed() > STANDSTILL || started.elapsed() > TOO_LONG {
-                let lacks = lacks.into_iter().map(|lack| format!("not {goal:?} although nothing moves: {lack}"));
+            let is_overdue = lacks.iter().any(|lack| moved_at.elapsed() > lack.patience);
+            if is_overdue || started.elapsed() > TOO_LONG {
+                let lacks = lacks.into_iter().map(|lack| format!("not {goal:?} although nothing moves: {}", lack.what));
                 return Err(Stop::Offences(lacks.collect()));
             }
-            // A wake-up without news costs a look; what else could bring news is another process.
+            // News come in swarms: one look for all that come within a moment. What brings no news may still be another process.
             let _ = tokio::time::timeout(LOOK_EVERY, progress.changed()).await;
+            tokio::time::sleep(SWARM).await;
         }
+    }
+
+    /// Entries of rooms reach whomever comet knows. Everything else goes by the core's memory of connections, which is lost
+    /// with a core that is apart: it comes again after the next renewal.
+    fn patience(&self, place: Place, lack: &Lack) -> Duration {
+        let survives = matches!((place, lack), (Place::Room, Lack::Entries(_)));
+        if survives || self.plan.topology == Topology::AllInOne { STANDSTILL } else { STANDSTILL + RENEW_EVERY }
     }
 
     async fn settle(&mut self) -> Result<(), Stop> {
         self.until(Goal::Settled).await
     }
 
-    fn unsettled(&self) -> Vec<String> {
+    fn unsettled(&self) -> Vec<Lacking> {
         let present = self.devices.iter().zip(self.absent).enumerate().filter(|(_, (_, absent))| !absent);
-        present.filter_map(|(device, (handle, _))| Some(format!("{} {}", Town::label(device), handle.mind().unsettled()?))).collect()
+        let lacking = |(device, (handle, _)): (usize, (&Device, bool))| {
+            let what = format!("{} {}", Town::label(device), handle.mind().unsettled()?);
+            Some(Lacking { what, patience: STANDSTILL + RENEW_EVERY })
+        };
+        present.filter_map(lacking).collect()
     }
 
     async fn quiet(&mut self) -> Result<(), Stop> {
@@ -250,13 +276,13 @@ impl<'a> Run<'a> {
         self.until(Goal::Complete).await
     }
 
-    async fn incomplete(&mut self) -> Result<Vec<String>, Stop> {
+    async fn incomplete(&mut self) -> Result<Vec<Lacking>, Stop> {
         let unsettled = self.unsettled();
         if !unsettled.is_empty() {
             return Ok(unsettled);
         }
         if let Err(error) = self.read_on().await {
-            return Ok(vec![format!("the truth cannot be read: {error:#}")]);
+            return Ok(vec![Lacking { what: format!("the truth cannot be read: {error:#}"), patience: TOO_LONG }]);
         }
         let mut offences = self.truth.offences();
         for (device, handle) in self.devices.iter().enumerate() {
@@ -274,22 +300,34 @@ impl<'a> Run<'a> {
         self.witness.read_on(at, &self.arena.town, &mut self.truth).await
     }
 
-    fn lacking(&self) -> Vec<String> {
-        let deeds = self.deeds();
-        let doings = doings(&deeds);
-        let mut lacking = Vec::new();
-        for person in 0..PEOPLE {
-            for place in Place::ALL {
-                let expected = judge::expected(&self.truth, &self.arena.town, place, person, &doings);
-                let id = self.arena.town.id(place);
-                for device in devices_of(person).into_iter().filter(|device| !self.absent[*device]) {
-                    let mind = self.devices[device].mind();
-                    let lacks = judge::lacks(mind.timelines.get(&id), self.truth.log(id), expected.as_ref());
-                    lacking.extend(lacks.map(|lacks| format!("{} {place:?} {lacks}", Town::label(device))));
-                }
+    /// Numbers first, screens when they are right: a look is taken often.
+    fn lacking(&self) -> Vec<Lacking> {
+        let facts = self.facts();
+        let (mut lacking, mut wrong) = (Vec::new(), Vec::new());
+        for (device, place) in (0..DEVICES).filter(|device| !self.absent[*device]).flat_map(|device| Place::ALL.map(|place| (device, place))) {
+            let (town, id) = (&self.arena.town, self.arena.town.id(place));
+            let expected = judge::expected(&self.truth, town, place, person_of(device), &facts);
+            let mind = self.devices[device].mind();
+            let timeline = mind.timelines.get(&id);
+            let told = |text: &str| format!("{} {place:?} {text}", Town::label(device));
+            if let Some(lack) = judge::lacks(timeline, expected.as_ref()) {
+                let patience = self.patience(place, &lack);
+                let (Lack::Entries(text) | Lack::Other(text)) = lack;
+                lacking.push(Lacking { what: told(&text), patience });
+            } else if let (Some(timeline), Some(expected), true) = (timeline, expected, lacking.is_empty()) {
+                let text = judge::wrong_on_screen(timeline, self.truth.log(id), expected.visible);
+                wrong.extend(text.map(|text| Lacking { what: told(&text), patience: STANDSTILL }));
             }
         }
-        lacking
+        if lacking.is_empty() { wrong } else { lacking }
+    }
+
+    fn facts(&self) -> Facts {
+        let mut facts = Facts::default();
+        for (device, handle) in self.devices.iter().enumerate() {
+            facts.note(device, &handle.mind().done);
+        }
+        facts
     }
 
     fn deeds(&self) -> Vec<Vec<Deed>> {
@@ -332,12 +370,13 @@ impl<'a> Run<'a> {
         let mut offences = self.truth.contradictions(&fresh);
         offences.extend(fresh.offences());
         let deeds = self.deeds();
-        let doings = doings(&deeds);
+        let doings: Vec<Doings<'_>> = deeds.iter().enumerate().map(|(device, deeds)| Doings { device, deeds }).collect();
         offences.extend(judge::deeds_against_log(&fresh, town, &doings));
+        let facts = self.facts();
         for person in 0..PEOPLE {
             let mut witness = Witness::new(&town.witnesses[person]);
             for place in Place::ALL {
-                let found = look(&mut witness, at, town, &fresh, place, person, &doings).await?;
+                let found = look(&mut witness, at, town, &fresh, place, person, &facts).await?;
                 offences.extend(found.into_iter().map(|offence| format!("{} {place:?} {offence}", Town::name(person))));
             }
         }
@@ -420,10 +459,6 @@ fn describe(arena: &Arena, plan: &Plan, device: usize) -> Description {
     }
 }
 
-fn doings(deeds: &[Vec<Deed>]) -> Vec<Doings<'_>> {
-    deeds.iter().enumerate().map(|(device, deeds)| Doings { device, deeds }).collect()
-}
-
 /// History and unread as the server tells them to one person, against the model.
 async fn look(
     witness: &mut Witness,
@@ -432,9 +467,9 @@ async fn look(
     truth: &Truth,
     place: Place,
     person: usize,
-    doings: &[Doings<'_>],
+    facts: &Facts,
 ) -> Result<Vec<String>> {
-    let expected = judge::expected(truth, town, place, person, doings);
+    let expected = judge::expected(truth, town, place, person, facts);
     let (shown, expected) = match (witness.history(at, town.id(place)).await?, expected) {
         (None, None) => return Ok(Vec::new()),
         (Some(_), None) => return Ok(vec!["is shown a conversation that is none of theirs".to_owned()]),
@@ -443,7 +478,7 @@ async fn look(
     };
     let (history, view) = shown;
     let mut offences = Vec::new();
-    offences.extend(judge::difference(&history, &expected.screen).map(|difference| format!("history: {difference}")));
+    offences.extend(judge::difference(&history, &truth::history(truth.log(town.id(place)), expected.visible)).map(|difference| format!("history: {difference}")));
     let unread = view.me.unwrap_or_default().unread;
     if unread != expected.unread {
         offences.push(format!("the server says unread {unread}, should be {}", expected.unread));

@@ -121,6 +121,22 @@ pub fn screen(log: &Log, visible: Visible) -> BTreeMap<i64, Line> {
     lines(log.range(visible.from..=visible.to).map(|(_, entry)| entry))
 }
 
+/// Messages a former member may see that were recalled after the removal.
+pub fn recalled_behind(log: &Log, visible: Visible) -> Vec<i64> {
+    let targets = log.range(visible.to + 1..).filter_map(|(_, entry)| match &entry.event {
+        Some(Event::Recalled(recalled)) => Some(recalled.target),
+        _ => None,
+    });
+    targets.collect()
+}
+
+/// The messages a person may see, as they are now.
+pub fn history(log: &Log, visible: Visible) -> BTreeMap<i64, Line> {
+    let mut now = lines(log.values());
+    now.retain(|seq, _| (visible.from..=visible.to).contains(seq));
+    now
+}
+
 // === reading it ===
 
 /// Looks through the eyes of one person, on a connection of its own that neither sends nor syncs.

@@ -72,6 +72,8 @@ pub struct Mind {
     epoch: u64,
     online: bool,
     sync: Sync,
+    /// A resync that came while a sync was under way is done after it: that sync may have read before the loss.
+    resync_at: Option<Instant>,
     asked: HashMap<i32, (Asked, Instant)>,
     pulling: HashSet<i64>,
     gaps_since: HashMap<i64, Instant>,
@@ -96,6 +98,7 @@ impl Mind {
             epoch: 0,
             online: false,
             sync: Sync::Idle,
+            resync_at: None,
             asked: HashMap::new(),
             pulling: HashSet::new(),
             gaps_since: HashMap::new(),
@@ -143,7 +146,7 @@ impl Mind {
         if let Some(deed) = self.outbox.front() {
             return Some(format!("{} waits, tried {} times", deed.key, deed.tries));
         }
-        (self.sync != Sync::Idle).then(|| "syncing".to_owned())
+        (self.sync != Sync::Idle || self.resync_at.is_some()).then(|| "syncing".to_owned())
     }
 
     // === connection ===
@@ -158,6 +161,7 @@ impl Mind {
         }
         self.epoch = hello.epoch;
         self.sync = Sync::WantedAt(now);
+        self.resync_at = None;
         self.note(now, format_args!("connected"));
     }
 
@@ -204,9 +208,16 @@ impl Mind {
     }
 
     fn next_sync(&mut self, now: Instant) -> Option<Request> {
-        let Sync::WantedAt(at) = self.sync else { return None };
-        if at > now {
+        let wanted_at = match self.sync {
+            Sync::Running => return None,
+            Sync::WantedAt(at) => at,
+            Sync::Idle => self.resync_at?,
+        };
+        if wanted_at > now {
             return None;
+        }
+        if self.sync == Sync::Idle {
+            self.resync_at = None;
         }
         self.sync = Sync::Running;
         Some(Request::Sync(v1::Sync { cursor: self.cursor.clone() }))
@@ -432,7 +443,7 @@ impl Mind {
                 self.note(now, format_args!("resync after {} ms", resync.after_ms));
                 self.tally.resyncs += 1;
                 self.progress += 1;
-                self.sync = Sync::WantedAt(now + millis(resync.after_ms));
+                self.resync_at = Some(now + millis(resync.after_ms));
             }
             Push::GoAway(away) => return Wish::Reconnect(millis(away.after_ms)),
             _ => {}
@@ -497,7 +508,8 @@ impl Mind {
     pub fn next_wake(&self, now: Instant) -> Option<Instant> {
         let sync = match self.sync {
             Sync::WantedAt(at) => Some(at),
-            _ => None,
+            Sync::Idle => self.resync_at,
+            Sync::Running => None,
         };
         let gaps = self.gaps_since.iter().filter(|(id, _)| !self.pulling.contains(id)).map(|(_, since)| *since + GAP_PATIENCE);
         let oldest = self.asked.values().map(|(_, since)| *since + ANSWER_PATIENCE);

@@ -1,0 +1,27 @@
+//! The product from outside: real server processes, real sockets, and peers that somebody else wrote.
+//!
+//! What an id of docs/requirements.md promises and no smaller test can show is shown here. One module per area:
+//!
+//! - [`accounts`]: from an e-mail code to a log-out, what is typed into it, and what stays behind.
+//! - [`chat`]: order, restarts, cut links, whoever is away.
+//! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
+//! - [`contacts`]: friendship live, and long lists.
+//! - [`operate`]: configuration, the data folder, administration, metrics.
+//! - [`roles`]: more than one process.
+//! - [`third_party`]: the Python package `websockets` as the client.
+//! - [`runtime`]: the clean-up, the one instance and the pool that the product gets from Rust and tokio.
+//!
+//! **Invariant:** every test has a server and a folder of its own, and waits for conditions, never for time to pass.
+
+mod accounts;
+mod chat;
+mod connections;
+mod contacts;
+mod http;
+mod line;
+mod operate;
+mod peers;
+mod roles;
+mod runtime;
+mod third_party;
+mod town;

@@ -122,7 +122,9 @@ impl Config {
         env: impl Iterator<Item = (String, String)>,
         flags: &[(String, toml::Value)],
     ) -> Result<Self> {
-        let mut tree = read_file(data, file)?;
+        // Laid over the defaults, so that a table may be given in part.
+        let mut tree = toml::Table::try_from(Config::default()).context("write down the defaults")?;
+        merge(&mut tree, read_file(data, file)?);
         for (path, value) in environment(env) {
             set(&mut tree, &path, value);
         }
@@ -153,6 +155,7 @@ impl Config {
         self.tls.validate()?;
         self.mail.validate()?;
         self.comet.validate()?;
+        self.telemetry.validate()?;
         Ok(())
     }
 
@@ -192,6 +195,17 @@ fn environment(env: impl Iterator<Item = (String, String)>) -> Vec<(String, toml
 pub fn parse_value(text: &str) -> toml::Value {
     let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
     parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| toml::Value::String(text.to_owned()))
+}
+
+fn merge(tree: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (tree.get_mut(&key), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
+            (_, value) => {
+                tree.insert(key, value);
+            }
+        }
+    }
 }
 
 fn set(tree: &mut toml::Table, path: &str, value: toml::Value) {
@@ -244,6 +258,15 @@ mod tests {
         assert_eq!((config.node.name.as_str(), config.listen.public.port()), ("env", 0));
         let config = load(file, &env, &[("node.name", "flag".into())]).unwrap();
         assert_eq!(config.node.name, "flag");
+    }
+
+    #[test]
+    fn a_table_may_be_given_in_part() {
+        let default = Config::default().logic.sends;
+        let config = load("[logic.sends]\nburst = 3", &[], &[]).unwrap();
+        assert_eq!((config.logic.sends.burst, config.logic.sends.every_ms), (3, default.every_ms));
+        let config = load("", &[], &[("logic.sends.every_ms", 7.into())]).unwrap();
+        assert_eq!((config.logic.sends.burst, config.logic.sends.every_ms), (default.burst, 7));
     }
 
     #[test]

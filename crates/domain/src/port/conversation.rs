@@ -20,14 +20,12 @@ pub trait ConversationStore: Send + Sync + 'static {
     async fn open_direct(&self, a: Uid, b: Uid, at: Millis) -> Result<ConversationId>;
 
     /// With its first entries: `joined` by the owner and the first members, who see from seq 1 and get a
-    /// `conversation` item in their user logs. The same owner and key give the same conversation.
+    /// `conversation` item in their user logs. The same owner and key give the same conversation; a new one beyond
+    /// [`CreateConversation::per_day_max`] is refused with `quota_exceeded`.
     async fn create_group(&self, create: CreateConversation) -> Result<ConversationId>;
 
-    /// A room with its owner as first member. The same owner and key give the same room. The flag says it is new.
+    /// A room with its owner as first member; otherwise as [`Self::create_group`]. The flag says it is new.
     async fn create_room(&self, create: CreateConversation) -> Result<(ConversationId, bool)>;
-
-    /// How many groups and rooms `uid` created since.
-    async fn created_since(&self, uid: Uid, since: Millis) -> Result<u32>;
 
     /// Writes a member row that appends and fan-out never touch: no entry, no policy version. All of the past is
     /// visible, unread starts at the head. Joining twice is the same as once. Item `conversation` in the user log.
@@ -77,4 +75,6 @@ pub struct CreateConversation {
     /// Besides the owner; empty for rooms.
     pub uids: Vec<Uid>,
     pub at: Millis,
+    /// So many of its kind an owner may make in 24 hours.
+    pub per_day_max: u32,
 }

@@ -154,9 +154,6 @@ impl ConversationStore for Hooked {
     async fn create_room(&self, create: CreateConversation) -> Result<(ConversationId, bool)> {
         self.store.create_room(create).await
     }
-    async fn created_since(&self, uid: Uid, since: Millis) -> Result<u32> {
-        self.store.created_since(uid, since).await
-    }
     async fn join_room(&self, room: ConversationId, uid: Uid, at: Millis) -> Result<Member> {
         self.store.join_room(room, uid, at).await
     }

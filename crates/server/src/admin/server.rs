@@ -173,7 +173,9 @@ impl Admin {
         self.contacts.answer(bo.uid, request.id, true, at, self.friends_max).await?;
         let title = "Skein demo 演示";
         let key = IdempotencyKey::parse(&format!("demo-{mark}"))?;
-        self.conversations.create_group(CreateConversation { owner: ann.uid, key, title: title.into(), uids: vec![bo.uid], at }).await?;
+        let uids = vec![bo.uid];
+        let create = CreateConversation { owner: ann.uid, key, title: title.into(), uids, at, per_day_max: 1 };
+        self.conversations.create_group(create).await?;
         Ok(json!({"server": self.server, "group": title, "accounts": [ann.json, bo.json]}))
     }
 

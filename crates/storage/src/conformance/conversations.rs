@@ -6,8 +6,8 @@ use skein_domain::Code;
 use skein_domain::body::Body;
 use skein_domain::conversation::{Role, SettingsChange};
 use skein_domain::entry::EntryEvent;
-use skein_domain::id::{ConversationId, Millis, Revision, Seq, Shard, Uid};
-use skein_domain::port::{LogEvent, Mark};
+use skein_domain::id::{ConversationId, Revision, Seq, Shard, Uid};
+use skein_domain::port::{CreateConversation, LogEvent, Mark};
 use skein_domain::push::UserEvent;
 
 pub async fn a_direct_conversation_is_made_once(backend: &dyn Backend) {
@@ -45,9 +45,22 @@ pub async fn a_group_starts_with_its_members(backend: &dyn Backend) {
         let items = user_log(&world, uid).await;
         assert!(matches!(items.as_slice(), [UserEvent::Conversation { view }] if view.conversation.id == group));
     }
-    assert_eq!(world.ports.conversations.created_since(ann, NOW).await.expect("count"), 1);
-    assert_eq!(world.ports.conversations.created_since(ann, NOW.plus(1)).await.expect("count"), 0);
-    assert_eq!(world.ports.conversations.created_since(bob, Millis(0)).await.expect("count"), 0);
+}
+
+pub async fn creations_are_bounded_per_day_and_kind(backend: &dyn Backend) {
+    let world = World::on(backend).await;
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let ports = &world.ports.conversations;
+    let limited = |owner| CreateConversation { per_day_max: 2, ..world.creation(owner, "room", &[]) };
+    let first = limited(ann);
+    let room = ports.create_room(first.clone()).await.expect("create");
+    ports.create_room(limited(ann)).await.expect("create a second");
+    assert_eq!(code(ports.create_room(limited(ann)).await), Code::QuotaExceeded);
+    assert_eq!(ports.create_room(first).await.expect("a retry is no creation"), (room.0, false));
+    ports.create_room(limited(bob)).await.expect("everybody has their own");
+    ports.create_group(CreateConversation { uids: vec![bob], ..limited(ann) }).await.expect("groups are counted apart");
+    let tomorrow = CreateConversation { at: NOW.plus(24 * 60 * 60 * 1_000 + 1), ..limited(ann) };
+    ports.create_room(tomorrow).await.expect("create a day later");
 }
 
 async fn user_log(world: &World, uid: Uid) -> Vec<UserEvent> {
@@ -61,7 +74,6 @@ pub async fn a_group_is_made_whole_or_not_at_all(backend: &dyn Backend) {
     let revisions = world.ports.messages.revisions().await.expect("revisions");
     let creation = world.creation(ann, "garden", &[Uid(99_999)]);
     assert_eq!(code(world.ports.conversations.create_group(creation).await), Code::NotFound);
-    assert_eq!(world.ports.conversations.created_since(ann, Millis(0)).await.expect("count"), 0);
     assert_eq!(world.ports.messages.revisions().await.expect("revisions"), revisions, "a refused command takes no number");
 }
 

@@ -102,6 +102,7 @@ macro_rules! conversation_store_suite {
                 a_direct_conversation_is_made_once,
                 a_group_starts_with_its_members,
                 a_group_is_made_whole_or_not_at_all,
+                creations_are_bounded_per_day_and_kind,
                 unread_is_counted_from_my_cursor,
                 cursors_only_grow,
                 a_removed_member_keeps_the_past,

@@ -47,7 +47,7 @@ impl World {
     }
 
     pub fn creation(&self, owner: Uid, title: &str, uids: &[Uid]) -> CreateConversation {
-        CreateConversation { owner, key: self.key(), title: title.into(), uids: uids.to_vec(), at: NOW }
+        CreateConversation { owner, key: self.key(), title: title.into(), uids: uids.to_vec(), at: NOW, per_day_max: u32::MAX }
     }
 
     pub async fn group(&self, owner: Uid, uids: &[Uid]) -> ConversationId {

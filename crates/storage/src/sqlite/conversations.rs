@@ -48,12 +48,6 @@ impl ConversationStore for Store {
         self.writer().submit(BYTES, move |tx| create_room(tx, &create)).await
     }
 
-    async fn created_since(&self, uid: Uid, since: Millis) -> Result<u32> {
-        let count = |row: &rusqlite::Row<'_>| row.get(0);
-        let read = move |connection: &Connection| one(connection, CREATED_SINCE, params![uid.0, since.0], count);
-        Ok(self.readers().read(read).await?.unwrap_or(0))
-    }
-
     async fn join_room(&self, room: ConversationId, uid: Uid, _at: Millis) -> Result<Member> {
         self.writer().submit(BYTES, move |tx| join_room(tx, room, uid)).await
     }
@@ -112,7 +106,8 @@ impl ConversationStore for Store {
     }
 }
 
-pub(super) const CREATED_SINCE: &str = "SELECT count(*) FROM conversation WHERE created_by = ?1 AND created_at >= ?2";
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+pub(super) const CREATED_SINCE: &str = "SELECT count(*) FROM conversation WHERE created_by = ?1 AND created_at >= ?2 AND kind = ?3";
 pub(super) const ROOMS_OF: &str = "SELECT m.conversation FROM member m JOIN conversation c ON c.id = m.conversation \
      WHERE m.uid = ?1 AND m.visible_to IS NULL AND c.kind = 2 ORDER BY m.conversation";
 pub(super) const ROOMS: &str =
@@ -215,11 +210,21 @@ fn created(connection: &Connection, create: &CreateConversation, kind: Kind) -> 
 }
 
 fn insert_owned(tx: &mut Transaction<'_>, create: &CreateConversation, kind: Kind) -> Outcome<(ConversationId, Shard)> {
+    check_quota(tx.connection, create, kind)?;
     tx.execute(
         "INSERT INTO conversation (shard, kind, title, owner, created_at, created_by, create_key) VALUES (0, ?1, ?2, ?3, ?4, ?3, ?5)",
         params![rows::kind_number(kind), create.title, create.owner.0, create.at.0, create.key.as_str()],
     )?;
     assign_shard(tx)
+}
+
+fn check_quota(connection: &Connection, create: &CreateConversation, kind: Kind) -> Outcome<()> {
+    let since = create.at.plus(-DAY_MS).0;
+    let made: Option<u32> = one(connection, CREATED_SINCE, params![create.owner.0, since, rows::kind_number(kind)], |row| row.get(0))?;
+    if made.unwrap_or(0) < create.per_day_max {
+        return Ok(());
+    }
+    refuse(Code::QuotaExceeded, "enough of these were made today")
 }
 
 /// A new conversation's shard follows from its id.

@@ -99,7 +99,8 @@ struct Run<'a> {
     board: Board,
     address: watch::Receiver<Option<Endpoints>>,
     controls: Controls,
-    supervisor: JoinHandle<anyhow::Error>,
+    /// Until it has ended by itself and was asked why.
+    supervisor: Option<JoinHandle<anyhow::Error>>,
     devices: Vec<Device>,
     /// Not asked to be complete: paused or away.
     absent: [bool; DEVICES],
@@ -148,7 +149,7 @@ impl<'a> Run<'a> {
         let board = Board::default();
         let address = cluster.address();
         let controls = Controls::default();
-        let supervisor = tokio::spawn(supervise(cluster, plan.clone(), controls.clone(), board.acks.subscribe()));
+        let supervisor = Some(tokio::spawn(supervise(cluster, plan.clone(), controls.clone(), board.acks.subscribe())));
         let devices = (0..DEVICES).map(|device| Device::start(describe(arena, plan, device), address.clone(), board.clone())).collect();
         let witness = Witness::new(&arena.town.witnesses[0]);
         let (absent, truth) = ([false; DEVICES], Truth::default());
@@ -164,9 +165,11 @@ impl<'a> Run<'a> {
             Err(Stop::Broken(error)) => Some(Failure::Broken(format!("{error:#}"))),
         };
         let evidence = if failure.is_some() { self.evidence(folder) } else { Vec::new() };
-        self.supervisor.abort();
-        // Its end takes the processes along.
-        let _ = (&mut self.supervisor).await;
+        if let Some(supervisor) = self.supervisor.take() {
+            supervisor.abort();
+            // Its end takes the processes along.
+            let _ = supervisor.await;
+        }
         Report { seed: self.plan.seed, took: Duration::ZERO, numbers, failure, evidence }
     }
 
@@ -232,10 +235,7 @@ impl<'a> Run<'a> {
             if lacks.is_empty() {
                 return Ok(());
             }
-            if self.supervisor.is_finished() {
-                let error = (&mut self.supervisor).await.unwrap_or_else(|panic| anyhow!("{panic}"));
-                return Err(Stop::Broken(error));
-            }
+            self.servers_run().await?;
             let now = *progress.borrow_and_update();
             if now != moved {
                 (moved_at, moved) = (Instant::now(), now);
@@ -256,6 +256,14 @@ impl<'a> Run<'a> {
     fn patience(&self, place: Place, lack: &Lack) -> Duration {
         let survives = matches!((place, lack), (Place::Room, Lack::Entries(_)));
         if survives || self.plan.topology == Topology::AllInOne { STANDSTILL } else { STANDSTILL + RENEW_EVERY }
+    }
+
+    /// A server that ended unasked ends the seed.
+    async fn servers_run(&mut self) -> Result<(), Stop> {
+        match self.supervisor.take_if(|supervisor| supervisor.is_finished()) {
+            Some(ended) => Err(Stop::Broken(ended.await.unwrap_or_else(|panic| anyhow!("{panic}")))),
+            None => Ok(()),
+        }
     }
 
     async fn settle(&mut self) -> Result<(), Stop> {
@@ -342,10 +350,7 @@ impl<'a> Run<'a> {
             if is_over {
                 break;
             }
-            if self.supervisor.is_finished() {
-                let error = (&mut self.supervisor).await.unwrap_or_else(|panic| anyhow!("{panic}"));
-                return Err(Stop::Broken(error));
-            }
+            self.servers_run().await?;
             if filler == FILLERS_MAX {
                 self.controls.force.notify_one();
             }

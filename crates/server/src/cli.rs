@@ -35,6 +35,12 @@ enum Command {
     Demo(DataArgs),
     /// Administer the running server over its data folder's socket.
     Admin(AdminArgs),
+    /// Chat in the terminal.
+    Chat(crate::terminal::ChatArgs),
+    /// Send one message, for scripts.
+    Send(crate::terminal::SendArgs),
+    /// Print messages as they come, for scripts.
+    Tail(crate::terminal::TailArgs),
     /// Print generated documentation.
     #[command(hide = true)]
     Docs { page: docs::Page },
@@ -86,6 +92,9 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Admin(args) => admin::run(args),
+        Command::Chat(args) => crate::terminal::chat(args),
+        Command::Send(args) => crate::terminal::send(args),
+        Command::Tail(args) => crate::terminal::tail(args),
         Command::Docs { page } => docs::print(page),
     };
     match outcome {

@@ -65,8 +65,6 @@ impl Node {
     pub async fn start(config: Config, data: &Path, metrics: PrometheusHandle) -> Result<Self> {
         let started = Instant::now();
         let roles = config.roles()?;
-        let listening_file = data.join(LISTENING);
-        let _ = std::fs::remove_file(&listening_file);
         let secret = internal_secret(&config, data)?;
         let tls = config.tls.acceptor()?;
         let bound = Bound::bind(&config.listen, &roles).await?;
@@ -93,6 +91,10 @@ impl Node {
         } else {
             remote_logic(&config, &secret)?
         };
+
+        // Only now: before the store was open, the folder and this file could be another server's.
+        let listening_file = data.join(LISTENING);
+        let _ = std::fs::remove_file(&listening_file);
 
         let comet = match hub {
             None => None,

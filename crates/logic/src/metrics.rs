@@ -1,0 +1,40 @@
+//! What logic counts.
+
+use skein_domain::metric::{Metric, counter, gauge, histogram};
+
+pub const METRICS: &[Metric] = &[
+    counter("skein_commands_total", "command code", "Commands answered; `code` is `ok` or the error code"),
+    histogram("skein_command_seconds", "command", "Time from a command's arrival at logic to its answer"),
+    counter("skein_rate_limited_total", "what", "Acts refused because they came too often"),
+    counter("skein_policy_moved_total", "", "Commands judged anew because the policy changed under them"),
+    counter("skein_snapshots_total", "from", "Conversations looked up: from memory (cache hit) or from the store"),
+    counter("skein_syncs_refused_total", "", "Syncs refused because too many waited"),
+    gauge("skein_syncs_waiting", "", "Syncs waiting for their turn"),
+    counter("skein_sync_resets_total", "", "Syncs that had to begin anew"),
+    gauge("skein_outbox_lag_revisions", "shard", "Committed and not yet published; grows while the relay stands still"),
+    gauge("skein_relay_position", "shard", "Last revision published"),
+    counter("skein_relay_records_total", "", "Records published"),
+    counter("skein_relay_failures_total", "", "Tries to read or publish that failed"),
+    counter(
+        "skein_fanout_batches_total",
+        "outcome",
+        "Batches for Comets: delivered, failed, or only marked because the Comet is out of reach",
+    ),
+    counter("skein_fanout_pushes_total", "", "Pushes put on connections' queues"),
+    counter("skein_fanout_dead_letters_total", "", "Batches given up: refused by a Comet, or the first of an outage"),
+    gauge("skein_fanout_breakers_open", "", "Comets out of reach"),
+    counter("skein_fanout_resyncs_total", "", "Connections told to sync after an outage"),
+    counter("skein_cursor_pushes_total", "outcome", "Read cursors of others: pushed or left out"),
+    counter("skein_typing_left_out_total", "", "Typing hints left out because the queue was full"),
+    counter("skein_room_announcements_left_out_total", "", "New rooms not announced because too many came at once"),
+    counter("skein_traces_forgotten_total", "", "Traces that end at their commit because too many were under way"),
+    counter("skein_log_ins_total", "outcome", "Passwords checked: right or wrong"),
+    counter("skein_sessions_ended_total", "reason", "Sessions ended"),
+    counter("skein_codes_checked_total", "outcome", "E-mail codes checked"),
+    counter("skein_password_hashes_total", "", "Password hashes computed"),
+    gauge("skein_password_hashes_free", "", "Places free in the queue for password hashing"),
+    counter("skein_password_busy_total", "", "Requests refused because too many passwords were being hashed"),
+    counter("skein_mails_queued_total", "", "Mails put on the queue"),
+    gauge("skein_mail_queue", "", "Mails on the queue"),
+    counter("skein_mails_total", "outcome", "Mails done with: sent, failed, or too late to be of use"),
+];

@@ -1,0 +1,17 @@
+//! What the store and the registries count.
+
+use skein_domain::metric::{Metric, counter, gauge, histogram};
+
+pub const METRICS: &[Metric] = &[
+    histogram("skein_store_batch_commands", "", "Commands in one commit"),
+    histogram("skein_store_commit_seconds", "", "Time of one commit, mostly that of the disk's sync"),
+    gauge("skein_store_queue_commands", "", "Commands waiting for the writer"),
+    histogram("skein_store_read_seconds", "", "Time of one read"),
+    counter("skein_store_busy_total", "at", "Commands and reads refused because too many waited"),
+    counter("skein_store_full_total", "", "Commits refused by a full disk"),
+    gauge("skein_store_log_pages", "", "Pages of the write-ahead log at the last checkpoint"),
+    gauge("skein_registry_sessions", "", "Sessions registered as connected"),
+    gauge("skein_registry_tickets", "", "Connect tickets not yet used"),
+    counter("skein_registry_full_total", "", "Registrations refused by a full registry"),
+    gauge("skein_code_addresses", "", "E-mail addresses with codes or limits in memory"),
+];

@@ -11,6 +11,8 @@ cargo xtask <verb>
                   further arguments go to `skein serve`
   test            everything a change must pass: format, clippy, tidy rules, all tests
   check [args…]   build the checker and run it; arguments go to it, for example --seeds 200 or --seed 17
+  bench [args…]   measure an optimised build beside the disk's own speed
+  soak            the long forms of checks that `test` runs short; about an hour
   tidy            the tidy rules alone
   peers           set up the tests' third-party peers, so that a plain `cargo test` finds them
 ";
@@ -24,7 +26,7 @@ fn main() -> ExitCode {
         eprint!("{USAGE}");
         return ExitCode::from(EXIT_USAGE);
     };
-    let takes_arguments = matches!(verb.as_str(), "run" | "check");
+    let takes_arguments = matches!(verb.as_str(), "run" | "check" | "bench");
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{verb}` takes no arguments, got: {}\n", rest.join(" "));
         eprint!("{USAGE}");
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
         "run" => xtask::run::run(rest),
         "test" => xtask::test::test(),
         "check" => xtask::check::check(rest),
+        "bench" => xtask::bench::bench(rest),
+        "soak" => xtask::soak::soak(),
         "tidy" => xtask::tidy::tidy(),
         "peers" => xtask::peers::set_up(),
         "help" | "--help" | "-h" => {

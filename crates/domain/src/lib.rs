@@ -18,9 +18,11 @@ pub mod error;
 pub mod fault;
 pub mod id;
 pub mod limits;
+pub mod metric;
 pub mod policy;
 pub mod port;
 pub mod push;
+pub mod trace;
 
 pub use error::{Code, Error, Result};
 pub use limits::Limits;

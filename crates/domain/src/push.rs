@@ -81,6 +81,9 @@ pub struct Batch {
     pub envelopes: Vec<Envelope>,
     #[serde(default)]
     pub controls: Vec<Control>,
+    /// W3C `traceparent` of the hop that sent it, if that is traced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
 }
 
 /// Orders about connections.

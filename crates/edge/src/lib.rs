@@ -6,5 +6,8 @@
 pub mod comet;
 pub mod gate;
 pub mod listen;
+mod metrics;
+mod seldom;
 
 pub use listen::serve_http;
+pub use metrics::METRICS;

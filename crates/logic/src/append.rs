@@ -10,6 +10,7 @@
 
 use crate::account::rate::RateLimit;
 use crate::snapshots::Snapshots;
+use crate::traces::Traces;
 use crate::turns::{Turn, Turns};
 use skein_domain::command::Reply;
 use skein_domain::conversation::{Kind, Member, Snapshot};
@@ -17,9 +18,11 @@ use skein_domain::entry::{EntryEvent, MessageState};
 use skein_domain::id::{ConversationId, IdempotencyKey, PolicyVersion, Seq, Uid};
 use skein_domain::policy::{self, Case};
 use skein_domain::port::{AccountStore, Append, Appended, Clock, ContactStore, ConversationStore, MessageStore};
+use skein_domain::trace::Trace;
 use skein_domain::{Code, Error, Limits, Result};
 use std::future::Future;
 use std::sync::Arc;
+use tracing::{Instrument, Span};
 
 /// How often a command is judged when the policy keeps moving; then `busy`.
 const JUDGED_MAX: u32 = 3;
@@ -30,6 +33,7 @@ const NO_VERSION: PolicyVersion = PolicyVersion(-1);
 pub(crate) struct Appends {
     ports: AppendPorts,
     snapshots: Snapshots,
+    traces: Traces,
     turns: Turns<ConversationId>,
     rate: Arc<RateLimit>,
     clock: Arc<dyn Clock>,
@@ -52,6 +56,8 @@ pub(crate) struct Draft {
     pub key: IdempotencyKey,
     pub after: Option<IdempotencyKey>,
     pub event: EntryEvent,
+    /// The hop that asks, if it is traced.
+    pub trace: Option<Trace>,
 }
 
 /// What a draft is judged by.
@@ -68,8 +74,15 @@ enum Age {
 }
 
 impl Appends {
-    pub(crate) fn new(ports: AppendPorts, snapshots: Snapshots, rate: RateLimit, clock: Arc<dyn Clock>, limits: Arc<Limits>) -> Self {
-        Self { ports, snapshots, turns: Turns::new(), rate: Arc::new(rate), clock, limits }
+    pub(crate) fn new(
+        ports: AppendPorts,
+        snapshots: Snapshots,
+        traces: Traces,
+        rate: RateLimit,
+        clock: Arc<dyn Clock>,
+        limits: Arc<Limits>,
+    ) -> Self {
+        Self { ports, snapshots, traces, turns: Turns::new(), rate: Arc::new(rate), clock, limits }
     }
 
     /// Takes its place in the conversation's line at once; the rest happens when polled.
@@ -79,7 +92,9 @@ impl Appends {
         let this = self.clone();
         async move {
             allowed?;
-            let appended = this.store(turn, &draft).await?;
+            let stored = this.store(turn, &draft).await;
+            this.judge_trace(&draft, &stored);
+            let appended = stored?;
             let epoch = this.ports.messages.epoch();
             Ok(Reply::Ack { conversation: draft.conversation, key: draft.key, seq: appended.seq, at: appended.at, epoch })
         }
@@ -92,7 +107,8 @@ impl Appends {
                 Ok(version) => version,
                 Err(refusal) => return self.unless_known(draft, refusal).await,
             };
-            let committing = self.ports.messages.append(self.append_of(draft, version));
+            let span = self.hop(draft);
+            let committing = self.ports.messages.append(self.append_of(draft, version)).instrument(span);
             let outcome = if draft.event.is_policy() {
                 let outcome = committing.await;
                 self.snapshots.forget(draft.conversation);
@@ -187,8 +203,22 @@ impl Appends {
         }
     }
 
+    /// The wait for the commit as a hop of its own, left for the fan-out to follow.
+    fn hop(&self, draft: &Draft) -> Span {
+        let Some(hop) = draft.trace.map(Trace::child) else { return Span::none() };
+        self.traces.leave(draft.author, &draft.key, hop);
+        let parent = hop.parent().map(tracing::field::display);
+        tracing::info_span!("append", conversation = draft.conversation.0, trace = %hop, parent)
+    }
+
+    fn judge_trace(&self, draft: &Draft, stored: &Result<Appended>) {
+        if draft.trace.is_some() && !stored.as_ref().is_ok_and(|appended| !appended.repeated) {
+            self.traces.forget(draft.author, &draft.key);
+        }
+    }
+
     fn append_of(&self, draft: &Draft, policy_version: PolicyVersion) -> Append {
-        let Draft { conversation, author, key, after, event } = draft.clone();
+        let Draft { conversation, author, key, after, event, .. } = draft.clone();
         Append { conversation, author, key, after, policy_version, event, at: self.clock.now() }
     }
 }

@@ -18,15 +18,18 @@ mod cursor;
 mod cursors;
 mod history;
 pub mod job;
+mod metrics;
 mod page;
 mod random;
 mod service;
 mod snapshots;
 mod sync;
+mod traces;
 mod turns;
 mod typing;
 mod visibility;
 
 pub use background::Background;
 pub use config::Config;
+pub use metrics::METRICS;
 pub use service::{Parts, Service};

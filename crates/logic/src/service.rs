@@ -18,6 +18,7 @@ use crate::history::{Anchor, History};
 use crate::job::{Dispatch, Fanout, Relay};
 use crate::snapshots::Snapshots;
 use crate::sync::{Sync, SyncBounds};
+use crate::traces::Traces;
 use crate::turns::Turns;
 use crate::typing::Typing;
 use crate::{Config, account::rate::RateLimit};
@@ -33,6 +34,7 @@ use skein_domain::port::{
     SessionRegistry,
 };
 use skein_domain::push::ConnectionRef;
+use skein_domain::trace::Trace;
 use skein_domain::{Code, Error, Limits, Result};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -83,6 +85,7 @@ impl Service {
         let limits = Arc::new(parts.limits.clone());
         let fanout = Fanout::new(parts.registry.clone(), parts.comets.clone(), &parts.node);
         let snapshots = Snapshots::new(conversations.clone(), config.members_cached);
+        let traces = Traces::default();
         let announcer = Announcer::default();
 
         let ports = AppendPorts {
@@ -92,7 +95,7 @@ impl Service {
             accounts: parts.accounts.clone(),
         };
         let sends = RateLimit::new("sends", config.sends, clock.clone());
-        let appends = Appends::new(ports, snapshots.clone(), sends, clock.clone(), limits.clone());
+        let appends = Appends::new(ports, snapshots.clone(), traces.clone(), sends, clock.clone(), limits.clone());
         let (cursors, cursor_pusher) = Cursors::new(conversations.clone(), snapshots.clone(), fanout.clone());
         let (typing, typing_pusher) = Typing::new(conversations.clone(), snapshots.clone(), fanout.clone(), clock.clone(), limits.clone());
         let page_bytes = config.page_bytes as usize;
@@ -130,7 +133,7 @@ impl Service {
             history: History { conversations: conversations.clone(), messages: messages.clone(), page_bytes },
             fanout: fanout.clone(),
         };
-        let relays = relays(&parts, snapshots, &fanout);
+        let relays = relays(&parts, snapshots, traces, &fanout);
         let background = Background { relays, chores, cursors: cursor_pusher, typing: typing_pusher, announcer, fanout };
         Ok((service, background))
     }
@@ -150,12 +153,12 @@ impl Service {
         &self.fanout
     }
 
-    fn dispatch(&self, caller: Caller, command: Command) -> BoxFuture<'static, Result<Reply>> {
+    fn dispatch(&self, caller: Caller, trace: Option<Trace>, command: Command) -> BoxFuture<'static, Result<Reply>> {
         match command {
             // These stand in a line, which they join now.
             Command::Send { conversation, key, body, reply_to, after } => {
                 let event = EntryEvent::Message { body: Some(body), reply_to };
-                self.appends.append(Draft { conversation, author: caller.uid, key, after, event }).boxed()
+                self.appends.append(Draft { conversation, author: caller.uid, key, after, event, trace }).boxed()
             }
             Command::Change { event: EntryEvent::Message { .. }, .. } => {
                 let error = Error::new(Code::BadRequest, "a message is sent, not changed");
@@ -163,7 +166,8 @@ impl Service {
             }
             Command::Change { conversation, key, event } => {
                 let leaves = matches!(event, EntryEvent::Left { uid } if uid == caller.uid);
-                let change = self.appends.append(Draft { conversation, author: caller.uid, key: key.clone(), after: None, event });
+                let draft = Draft { conversation, author: caller.uid, key: key.clone(), after: None, event, trace };
+                let change = self.appends.append(draft);
                 if !leaves {
                     return change.boxed();
                 }
@@ -278,8 +282,8 @@ fn status(parts: &Parts, fanout: &Fanout) -> Status {
     Status::new(ports, fanout.clone(), parts.clock.clone(), hello, parts.config.account.clone())
 }
 
-fn relays(parts: &Parts, snapshots: Snapshots, fanout: &Fanout) -> Vec<Relay> {
-    let bus = parts.bus.clone().unwrap_or_else(|| Arc::new(Dispatch::new(snapshots, fanout.clone())));
+fn relays(parts: &Parts, snapshots: Snapshots, traces: Traces, fanout: &Fanout) -> Vec<Relay> {
+    let bus = parts.bus.clone().unwrap_or_else(|| Arc::new(Dispatch::new(snapshots, traces, fanout.clone())));
     let relay = |shard| Relay::new(Shard(shard), parts.outbox.clone(), parts.messages.clone(), bus.clone());
     (0..parts.messages.shards()).map(relay).collect()
 }
@@ -303,9 +307,11 @@ impl Logic for Service {
     fn call(&self, caller: Caller, command: Command) -> BoxFuture<'static, Result<Reply>> {
         let About { name, conversation, has_key } = about(&command);
         let conversation = conversation.map(|conversation| conversation.0);
-        let span = tracing::info_span!("command", command = name, uid = caller.uid.0, conversation, trace = caller.trace);
+        let trace = Trace::after(caller.trace.as_deref());
+        let (hop, parent) = (trace.map(tracing::field::display), trace.and_then(|hop| hop.parent()).map(tracing::field::display));
+        let span = tracing::info_span!("command", command = name, uid = caller.uid.0, conversation, trace = hop, parent);
         // Joining the line happens here, not when the future is polled.
-        let work = span.in_scope(|| self.dispatch(caller, command));
+        let work = span.in_scope(|| self.dispatch(caller, trace, command));
         let called = async move {
             let started = Instant::now();
             let outcome = tokio::time::timeout(CALL_BOUND, work).await.unwrap_or_else(|_| Err(too_late(has_key)));

@@ -6,6 +6,7 @@
 //!
 //! Bound: [`Snapshots::new`]'s `members_max`, over all conversations; the least used are forgotten.
 
+use metrics::{Counter, counter};
 use moka::sync::Cache;
 use skein_domain::Result;
 use skein_domain::conversation::Snapshot;
@@ -20,19 +21,23 @@ const CONVERSATION_WEIGHT: u32 = 4;
 pub(crate) struct Snapshots {
     store: Arc<dyn ConversationStore>,
     cache: Cache<ConversationId, Arc<Snapshot>>,
+    hits: Counter,
+    misses: Counter,
 }
 
 impl Snapshots {
     pub(crate) fn new(store: Arc<dyn ConversationStore>, members_max: u64) -> Self {
         let weigh = |_: &ConversationId, snapshot: &Arc<Snapshot>| CONVERSATION_WEIGHT + snapshot.members.len() as u32;
-        Self { store, cache: Cache::builder().weigher(weigh).max_capacity(members_max).build() }
+        let cache = Cache::builder().weigher(weigh).max_capacity(members_max).build();
+        let looked_up = |from: &'static str| counter!("skein_snapshots_total", "from" => from);
+        Self { store, cache, hits: looked_up("memory"), misses: looked_up("store") }
     }
 
     /// Maybe old. `None`: no such conversation.
     pub(crate) async fn get(&self, conversation: ConversationId) -> Result<Option<Arc<Snapshot>>> {
         match self.cache.get(&conversation) {
             Some(snapshot) => {
-                metrics::counter!("skein_snapshots_total", "from" => "memory").increment(1);
+                self.hits.increment(1);
                 Ok(Some(snapshot))
             }
             None => self.fresh(conversation).await,
@@ -41,7 +46,7 @@ impl Snapshots {
 
     /// As of now.
     pub(crate) async fn fresh(&self, conversation: ConversationId) -> Result<Option<Arc<Snapshot>>> {
-        metrics::counter!("skein_snapshots_total", "from" => "store").increment(1);
+        self.misses.increment(1);
         let Some(mut snapshot) = self.store.snapshot(conversation).await? else {
             return Ok(None);
         };
@@ -55,7 +60,10 @@ impl Snapshots {
     /// At least of that version.
     pub(crate) async fn at_least(&self, conversation: ConversationId, version: PolicyVersion) -> Result<Option<Arc<Snapshot>>> {
         match self.cache.get(&conversation) {
-            Some(snapshot) if snapshot.conversation.policy_version >= version => Ok(Some(snapshot)),
+            Some(snapshot) if snapshot.conversation.policy_version >= version => {
+                self.hits.increment(1);
+                Ok(Some(snapshot))
+            }
             _ => self.fresh(conversation).await,
         }
     }

@@ -13,6 +13,12 @@ pub use delivery::{RemoteDelivery, delivery_service};
 pub use logic::{RemoteLogic, logic_service};
 pub use peer::{Peer, Secret};
 
+use skein_domain::metric::{Metric, counter};
+
+/// What the doors count.
+pub const METRICS: &[Metric] =
+    &[counter("skein_door_busy_total", "", "Commands refused because too many were under way to the other process")];
+
 mod proto {
     #![allow(clippy::all)]
     tonic::include_proto!("skein.door.v1");

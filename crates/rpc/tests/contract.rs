@@ -177,7 +177,7 @@ async fn errors_keep_code_text_and_retry(doors: Doors) {
     let from = Origin { address: "1234".into() };
     assert_eq!(doors.logic.account(from.clone(), register("taken@example.org")).await.err().unwrap().code, Code::UserExists);
     assert!(doors.logic.account(from, register("free@example.org")).await == Ok(AccountReply::Registered { uid: Uid(4) }));
-    let empty = Batch { origin: None, envelopes: vec![], controls: vec![] };
+    let empty = Batch { origin: None, envelopes: vec![], controls: vec![], trace: None };
     assert_eq!(doors.delivery.deliver(empty).await, Err(Error::new(Code::Draining, "going away").retry_after(5)));
 }
 
@@ -205,6 +205,7 @@ async fn batches_arrive_whole(doors: Doors) {
         origin: Some(skein_domain::push::Origin { producer: "p".into(), shard: Shard(0), revision: skein_domain::id::Revision(1) }),
         envelopes: vec![Envelope { target: Target::Connections(everyone), push: typing }],
         controls: vec![Control::Subscribe { session: SessionId(1), room: ConversationId(2) }; 2],
+        trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),
     };
     let delivered = doors.delivery.deliver(batch).await.unwrap();
     assert_eq!((delivered.found, delivered.queued), (1, 2));
@@ -238,7 +239,7 @@ async fn without_the_secret_nothing_is_answered() {
     let load = NodeLoad { node: NodeId("n".into()), comet: CometAddress::default(), connections: 0, draining: false };
     assert_eq!(RemoteLogic::new(&peer).renew(load, vec![]).await.unwrap_err().code, Code::Unauthorized);
     let control = Control::Subscribe { session: SessionId(1), room: ConversationId(1) };
-    let batch = Batch { origin: None, envelopes: vec![], controls: vec![control] };
+    let batch = Batch { origin: None, envelopes: vec![], controls: vec![control], trace: None };
     assert_eq!(RemoteDelivery::new(&peer).deliver(batch).await.unwrap_err().code, Code::Unauthorized);
 }
 

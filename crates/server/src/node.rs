@@ -74,7 +74,8 @@ impl Node {
         let (edges, core) = (CancellationToken::new(), CancellationToken::new());
         let ready = Arc::new(AtomicBool::new(false));
 
-        let hub = roles.has(Role::Comet).then(|| Hub::new(config.comet.clone(), NodeId(config.node.name.clone())));
+        let sampling = config.telemetry.sampling();
+        let hub = roles.has(Role::Comet).then(|| Hub::traced(config.comet.clone(), NodeId(config.node.name.clone()), sampling));
         let own = hub.clone().map(|hub| hub as Arc<dyn Delivery>);
         let comets = Arc::new(KnownComets::new(&config, own.clone(), &secret)?);
         let mut mailbox = None;
@@ -113,14 +114,17 @@ impl Node {
             spawn(&mut tasks, "tcp listener", async move { comet.serve_tcp(listener, tls, shutdown).await });
         }
         if let Some(listener) = bound.public {
-            let gate = || Gate { logic: logic.clone(), config: config.gate.clone(), tls: tls.is_some(), mailbox: mailbox.clone() };
+            let gate = || {
+                let (logic, config, mailbox) = (logic.clone(), config.gate.clone(), mailbox.clone());
+                Gate { logic, config, tls: tls.is_some(), mailbox, sampling }
+            };
             let router = if roles.has(Role::Gate) { skein_edge::gate::router(gate()) } else { axum::Router::new() };
             let http = skein_edge::serve_http(listener, tls.clone(), router, comet.clone(), config.comet.listener.clone(), edges.clone());
             spawn(&mut tasks, "public listener", http);
         }
         if let Some(listener) = bound.push {
             let key = ApiKey::new(&secrets::load_or_make(&data.join(PUSH_API_KEY))?)?;
-            let gate = Gate { logic: logic.clone(), config: config.gate.clone(), tls: false, mailbox: None };
+            let gate = Gate { logic: logic.clone(), config: config.gate.clone(), tls: false, mailbox: None, sampling };
             let router = skein_edge::gate::verify_router(gate, key);
             spawn(
                 &mut tasks,

@@ -9,11 +9,13 @@
 
 mod config;
 pub mod memory;
+mod metrics;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
 pub use config::Config;
+pub use metrics::METRICS;
 pub use memory::{MemoryCodes, MemoryNodes, MemorySessions};
 pub use sqlite::{OpenError, Store};

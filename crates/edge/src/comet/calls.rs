@@ -9,11 +9,8 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
 use skein_domain::command::{Command, Reply};
 use skein_domain::door::{Caller, Logic};
+use skein_domain::trace::{Trace, TraceId};
 use skein_domain::{Code, Error, Result};
-use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
-use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tracing::Instrument;
 
@@ -26,7 +23,8 @@ pub(super) struct Done {
     /// Of the request.
     pub bytes: usize,
     pub outcome: Result<Reply>,
-    pub trace: Trace,
+    /// Finds a failure in the log; of what succeeded, nothing.
+    pub failure: Option<TraceId>,
 }
 
 pub(super) fn call(
@@ -34,22 +32,18 @@ pub(super) fn call(
     mut caller: Caller,
     command: Command,
     (to, then, bytes): (Return, Then, usize),
+    trace: Option<Trace>,
     deadline: Duration,
 ) -> BoxFuture<'static, Done> {
-    let trace = Trace::new();
-    caller.trace = Some(trace.parent());
+    caller.trace = trace.map(|trace| trace.to_string());
     let (uid, generation) = (caller.uid.0, caller.connection.as_ref().map_or(0, |(_, generation)| generation.0));
-    let span = tracing::info_span!("command", conn = generation, user = uid, op = to.op.0, seq = to.seq, trace = %trace.id());
+    let span = tracing::info_span!("comet.command", conn = generation, user = uid, op = to.op.0, seq = to.seq, trace = caller.trace);
     let late = late(&command);
     let call = span.in_scope(|| logic.call(caller, command));
     let done = async move {
         let outcome = tokio::time::timeout(deadline, call).await.unwrap_or(Err(late));
-        if let Err(error) = &outcome
-            && error.code == Code::Internal
-        {
-            tracing::warn!(%error, "command failed");
-        }
-        Done { to, then, bytes, outcome, trace }
+        let failure = outcome.as_ref().err().map(|error| log(error, trace));
+        Done { to, then, bytes, outcome, failure }
     };
     Box::pin(done.instrument(span))
 }
@@ -63,29 +57,12 @@ fn late(command: &Command) -> Error {
     Error::new(code, "the answer took too long")
 }
 
-/// W3C trace context of one command.
-#[derive(Clone, Copy)]
-pub(super) struct Trace {
-    high: u64,
-    low: u64,
-    span: u64,
-}
-
-impl Trace {
-    /// Unique, not secret: a counter hashed with keys the process drew at its start.
-    fn new() -> Self {
-        static KEYS: LazyLock<[RandomState; 3]> = LazyLock::new(Default::default);
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let [high, low, span] = [0, 1, 2].map(|i| KEYS[i].hash_one(count).max(1));
-        Self { high, low, span }
+/// Names the failure, in the log and to the client.
+fn log(error: &Error, trace: Option<Trace>) -> TraceId {
+    let id = trace.map_or_else(TraceId::new, |trace| trace.id());
+    match error.code {
+        Code::Internal => tracing::warn!(%error, failure = %id, "command failed"),
+        _ => tracing::debug!(%error, failure = %id, "command refused"),
     }
-
-    pub fn id(&self) -> String {
-        format!("{:016x}{:016x}", self.high, self.low)
-    }
-
-    fn parent(&self) -> String {
-        format!("00-{}-{:016x}-01", self.id(), self.span)
-    }
+    id
 }

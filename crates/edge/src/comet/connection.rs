@@ -24,6 +24,7 @@ use skein_domain::Error;
 use skein_domain::command::Command;
 use skein_domain::door::{Caller, Connect, Credential};
 use skein_domain::push::ConnectionRef;
+use skein_domain::trace::TraceId;
 use skein_protocol::websocket::{Opcode, server_frame};
 use skein_protocol::{CloseCode, Codec, Op, Push, Reply, v1};
 use std::cell::RefCell;
@@ -332,7 +333,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             Then::Nothing => {}
         }
         self.shared.hub.meters.in_flight.increment(1.0);
-        let call = call(&*self.shared.logic, caller, command, (to, then, bytes), self.shared.hub.config.call_deadline());
+        let hub = &self.shared.hub;
+        let call = call(&*self.shared.logic, caller, command, (to, then, bytes), hub.sampling.begin(), hub.config.call_deadline());
         self.work().calls.push(call);
     }
 
@@ -403,7 +405,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn refuse(&mut self, to: Return, error: Error) {
         self.shared.hub.meters.auth_failures.increment(1);
         let code = close_of_refusal(&error);
-        tracing::info!(conn = self.peer.generation.0, address = %self.address, code = error.code.as_str(), "log-in refused");
+        let code_name = error.code.as_str();
+        if let Some(left_out) = self.shared.hub.refusals_told.allow() {
+            tracing::info!(conn = self.peer.generation.0, address = %self.address, code = code_name, left_out, "log-in refused");
+        }
         if to.op != Op::HELLO {
             self.reply(to, &Reply::Error(convert::error(error, "")));
         }
@@ -411,13 +416,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     fn answer(&mut self, done: Done) {
-        let Done { to, then, bytes, outcome, trace } = done;
+        let Done { to, then, bytes, outcome, failure } = done;
+        let trace = failure.map(|id| id.to_string()).unwrap_or_default();
         self.session.answered(bytes);
         self.shared.hub.meters.in_flight.decrement(1.0);
         let reply = match outcome.map(convert::reply) {
             Ok(Some(reply)) => reply,
-            Ok(None) => Reply::Error(convert::error(Error::internal(), &trace.id())),
-            Err(error) => Reply::Error(convert::error(error, &trace.id())),
+            Ok(None) => {
+                let failure = TraceId::new();
+                tracing::error!(op = to.op.0, %failure, "reply has no counterpart on the wire");
+                Reply::Error(convert::error(Error::internal(), &failure.to_string()))
+            }
+            Err(error) => Reply::Error(convert::error(error, &trace)),
         };
         self.reply(to, &reply);
         if let (Then::Sync, Reply::SyncPage(page)) = (then, &reply)

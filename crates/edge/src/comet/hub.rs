@@ -18,15 +18,18 @@ use super::roster::Roster;
 use super::ticks::Ticks;
 use super::topics::Topics;
 use super::wire::Encoded;
+use crate::seldom::Seldom;
 use async_trait::async_trait;
 use skein_domain::Result;
 use skein_domain::account::Ended;
 use skein_domain::door::Delivery;
 use skein_domain::id::{ConversationId, Generation, NodeId, SessionId, Uid};
 use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Origin, Push, Target};
+use skein_domain::trace::{Sampling, Trace};
 use skein_protocol::CloseCode;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tracing::Instrument;
 
 const SHARDS: usize = 64;
 /// Batches remembered; of an older one a repetition is delivered again, which changes nothing on a client's screen.
@@ -39,6 +42,10 @@ const STRIDE: usize = 1_024;
 pub struct Hub {
     pub(super) node: NodeId,
     pub(super) config: Config,
+    /// Which commands are traced.
+    pub(super) sampling: Sampling,
+    /// Strangers decide how often a log-in is refused.
+    pub(super) refusals_told: Seldom,
     pub(super) ticks: Ticks,
     pub(super) meters: Meters,
     /// All connections, logged in or not.
@@ -74,10 +81,17 @@ pub struct Counts {
 }
 
 impl Hub {
+    /// Nothing is traced.
     pub fn new(config: Config, node: NodeId) -> Arc<Self> {
+        Self::traced(config, node, Sampling::NOTHING)
+    }
+
+    pub fn traced(config: Config, node: NodeId, sampling: Sampling) -> Arc<Self> {
         Arc::new(Self {
             node,
             config,
+            sampling,
+            refusals_told: Seldom::default(),
             ticks: Ticks::new(),
             meters: Meters::new(),
             roster: Roster::new(),
@@ -236,6 +250,27 @@ impl Hub {
 
     // === pushes ===
 
+    /// Envelopes in order, then controls: whoever leaves a room hears of it first.
+    async fn deliver_now(&self, batch: Batch) -> Delivered {
+        let mut delivered = Delivered::default();
+        if batch.origin.as_ref().is_some_and(|origin| lock(&self.window).has(origin)) {
+            self.meters.batches_repeated.increment(1);
+            delivered.repeated = true;
+            return delivered;
+        }
+        for envelope in batch.envelopes {
+            self.push(&envelope.target, envelope.push, &mut delivered).await;
+        }
+        for control in batch.controls {
+            self.obey(control);
+        }
+        // Only now: a call that was given up half-way must be repeatable.
+        if let Some(origin) = batch.origin {
+            lock(&self.window).add(origin);
+        }
+        delivered
+    }
+
     async fn push(&self, target: &Target, push: Push, delivered: &mut Delivered) {
         let mut encoded = Encoded::new(convert::push(push));
         for (at, peer) in self.receivers(target).into_iter().enumerate() {
@@ -280,24 +315,14 @@ impl Hub {
 
 #[async_trait]
 impl Delivery for Hub {
-    /// Envelopes in order, then controls: whoever leaves a room hears of it first.
     async fn deliver(&self, batch: Batch) -> Result<Delivered> {
-        let mut delivered = Delivered::default();
-        if batch.origin.as_ref().is_some_and(|origin| lock(&self.window).has(origin)) {
-            self.meters.batches_repeated.increment(1);
-            delivered.repeated = true;
-            return Ok(delivered);
-        }
-        for envelope in batch.envelopes {
-            self.push(&envelope.target, envelope.push, &mut delivered).await;
-        }
-        for control in batch.controls {
-            self.obey(control);
-        }
-        // Only now: a call that was given up half-way must be repeatable.
-        if let Some(origin) = batch.origin {
-            lock(&self.window).add(origin);
-        }
+        let Some(trace) = Trace::after(batch.trace.as_deref()) else {
+            return Ok(self.deliver_now(batch).await);
+        };
+        let parent = trace.parent().map(tracing::field::display);
+        let span = tracing::info_span!("deliver", node = %self.node, queued = tracing::field::Empty, %trace, parent);
+        let delivered = self.deliver_now(batch).instrument(span.clone()).await;
+        span.record("queued", delivered.queued);
         Ok(delivered)
     }
 }
@@ -379,7 +404,7 @@ mod tests {
 
     fn batch(revision: Option<i64>, target: Target) -> Batch {
         let origin = revision.map(|revision| Origin { producer: "p".into(), shard: Shard(0), revision: Revision(revision) });
-        Batch { origin, envelopes: vec![Envelope { target, push: notice() }], controls: Vec::new() }
+        Batch { origin, envelopes: vec![Envelope { target, push: notice() }], controls: Vec::new(), trace: None }
     }
 
     async fn queued(hub: &Hub, target: Target) -> u64 {

@@ -7,6 +7,7 @@ use skein_protocol::CloseCode;
 pub(super) struct Meters {
     connections: [Gauge; 2],
     pub in_flight: Gauge,
+    pub queue_bytes: Gauge,
     pub frames_in: Counter,
     pub bytes_in: Counter,
     pub bytes_out: Counter,
@@ -27,6 +28,7 @@ impl Meters {
         Self {
             connections,
             in_flight: gauge!("skein_comet_commands_in_flight"),
+            queue_bytes: gauge!("skein_comet_queue_bytes"),
             frames_in: counter!("skein_comet_frames_in_total"),
             bytes_in: counter!("skein_comet_bytes_in_total"),
             bytes_out: counter!("skein_comet_bytes_out_total"),

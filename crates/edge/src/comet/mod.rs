@@ -41,7 +41,7 @@ pub(crate) use upgrade::{Opening, Refusal, answer as upgrade_answer};
 use crate::listen::{self, Permit};
 use bytes::Bytes;
 use connection::Connection;
-use peer::Patience;
+use peer::{Patience, Peer};
 use skein_domain::door::{Logic, NodeLoad};
 use skein_domain::port::CometAddress;
 use skein_domain::push::ConnectionRef;
@@ -167,7 +167,13 @@ impl Comet {
             stall_ms: config.stall_timeout_ms.into(),
         };
         let now_ms = hub.ticks.now_ms();
-        hub.roster.for_each(|peer| peer.sweep(now_ms, patience)).await;
+        let mut queued = 0;
+        let look = |peer: &Arc<Peer>| {
+            peer.sweep(now_ms, patience);
+            queued += peer.queued_bytes();
+        };
+        hub.roster.for_each(look).await;
+        hub.meters.queue_bytes.set(queued as f64);
     }
 
     async fn renew_for_ever(&self) {

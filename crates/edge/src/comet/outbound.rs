@@ -116,7 +116,7 @@ impl Outbound {
         self.kept_bytes
     }
 
-    fn waiting_bytes(&self) -> usize {
+    pub fn waiting_bytes(&self) -> usize {
         self.push_bytes + self.kept_bytes + self.writing_bytes
     }
 

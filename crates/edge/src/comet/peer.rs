@@ -163,6 +163,10 @@ impl Peer {
         self.lock().outbound.is_over(bytes_max)
     }
 
+    pub fn queued_bytes(&self) -> usize {
+        self.lock().outbound.waiting_bytes()
+    }
+
     pub fn kept_bytes(&self) -> usize {
         self.lock().outbound.kept_bytes()
     }

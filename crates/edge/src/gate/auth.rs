@@ -47,7 +47,7 @@ impl FromRequestParts<Arc<Shared>> for Authenticated {
         }
         let Ok(address) = ClientAddress::from_request_parts(parts, state).await;
         let session = verify(state, &address, secret.clone()).await?.0;
-        let trace = parts.extensions.get::<Trace>().map(|trace| trace.parent().to_owned());
+        let trace = parts.extensions.get::<Trace>().and_then(|trace| trace.traceparent());
         let caller = Caller {
             uid: session.uid,
             session: session.id,

@@ -31,6 +31,7 @@ mod routes;
 use axum::Router;
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{CALL_DEADLINE_MS, Caller, Logic, Origin};
+use skein_domain::trace::Sampling;
 use skein_protocol::ErrorCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +53,8 @@ pub struct Gate {
     pub tls: bool,
     /// Development mails to show at `/dev/mailbox`. Pass it only while SMTP is unset and the listener is on loopback.
     pub mailbox: Option<Arc<dyn Mailbox>>,
+    /// Which requests are traced.
+    pub sampling: Sampling,
 }
 
 /// The public HTTP API and its pages. Has a fallback (404 as a problem): merge routers without one into it.
@@ -78,6 +81,7 @@ struct Shared {
     config: Config,
     tls: bool,
     mailbox: Option<Arc<dyn Mailbox>>,
+    sampling: Sampling,
     limits: rates::Limits,
     in_flight: tokio::sync::Semaphore,
 }
@@ -93,6 +97,7 @@ impl Shared {
             config: gate.config,
             tls: gate.tls,
             mailbox: gate.mailbox,
+            sampling: gate.sampling,
         }
     }
 

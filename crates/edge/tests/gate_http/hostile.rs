@@ -3,6 +3,7 @@
 use super::script::*;
 use axum::body::Body;
 use serde_json::{Value, json};
+use skein_domain::trace::Trace;
 use skein_edge::gate::{self, Config, Gate, Rate};
 
 const JSON: &str = "content-type: application/json";
@@ -103,16 +104,18 @@ async fn a_message_without_sound_key_or_with_two_bodies_is_refused_here() {
 }
 
 #[tokio::test]
-async fn a_sent_trace_is_kept_if_it_is_sound() {
+async fn a_sent_trace_is_followed_if_it_is_sound() {
     let script = Script::done();
     let app = app(&script);
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-    for (sent, is_kept) in [(parent, true), ("00-rubbish", false)] {
+    for (sent, is_followed) in [(parent, true), ("00-rubbish", false)] {
         let headers = [bearer(), format!("traceparent: {sent}")];
         let answer = send(&app, request("POST /api/v1/logout", &[&headers[0], &headers[1]], Body::empty())).await;
         let (caller, _) = script.asked.lock().unwrap().pop().unwrap();
-        assert_eq!(caller.trace.as_deref() == Some(sent), is_kept);
-        assert!(caller.trace.unwrap().contains(answer.header("x-request-id")));
+        let (hop, is_traced) = Trace::parse(&caller.trace.unwrap()).unwrap();
+        assert_eq!(answer.header("x-request-id"), hop.id().to_string());
+        assert_eq!((sent.contains(&hop.id().to_string()), is_traced), (is_followed, true));
+        assert!(!sent.contains(&hop.span().to_string()), "a hop of its own");
     }
 }
 

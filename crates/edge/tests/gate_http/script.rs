@@ -13,6 +13,7 @@ use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Connect, Connected, Logic, NodeLoad, Origin};
 use skein_domain::id::{Millis, NodeId, SessionId, Uid};
 use skein_domain::push::ConnectionRef;
+use skein_domain::trace::Sampling;
 use skein_domain::{Code, Error, Result};
 use skein_edge::gate::{self, Config, Gate};
 use std::net::SocketAddr;
@@ -113,7 +114,7 @@ pub fn session() -> Session {
 }
 
 pub fn gate(script: &Arc<Script>) -> Gate {
-    Gate { logic: script.clone(), config: Config::default(), tls: false, mailbox: None }
+    Gate { logic: script.clone(), config: Config::default(), tls: false, mailbox: None, sampling: Sampling::of_share(1.0) }
 }
 
 pub fn app(script: &Arc<Script>) -> Router {

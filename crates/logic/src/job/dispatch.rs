@@ -6,8 +6,9 @@
 //!
 //! Bound: [`LANES`] lanes at a time; what they hold is what the relay hands over at once.
 
-use crate::job::fanout::Fanout;
+use crate::job::fanout::{Fanout, Place};
 use crate::snapshots::Snapshots;
+use crate::traces::Traces;
 use crate::visibility;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -17,12 +18,15 @@ use skein_domain::entry::{Entry, EntryEvent};
 use skein_domain::id::{ConversationId, PolicyVersion, Uid};
 use skein_domain::port::{LogBus, LogEvent, LogRecord};
 use skein_domain::push::Push;
+use skein_domain::trace::Trace;
 use std::collections::HashMap;
+use tracing::{Instrument, Span};
 
 const LANES: usize = 64;
 
 pub struct Dispatch {
     snapshots: Snapshots,
+    traces: Traces,
     fanout: Fanout,
 }
 
@@ -34,26 +38,39 @@ enum Lane {
 }
 
 impl Dispatch {
-    pub(crate) fn new(snapshots: Snapshots, fanout: Fanout) -> Self {
-        Self { snapshots, fanout }
+    pub(crate) fn new(snapshots: Snapshots, traces: Traces, fanout: Fanout) -> Self {
+        Self { snapshots, traces, fanout }
     }
 
     async fn lane(&self, records: Vec<LogRecord>) -> Result<()> {
         for record in records {
-            let place = (record.shard, record.revision);
-            match record.event {
-                LogEvent::User { uid, event } => self.fanout.publish_to_users(Some(place), &[uid], Push::User { event }).await?,
-                LogEvent::Entry { entry, conversation_kind: Kind::Room, .. } => {
-                    let (room, leaving) = (entry.conversation, leaving(&entry));
-                    self.fanout.publish_to_room(place, room, entries(entry), leaving).await?;
-                }
-                LogEvent::Entry { entry, policy_version, .. } => {
-                    let members = self.members(&entry, policy_version).await?;
-                    self.fanout.publish_to_users(Some(place), &members, entries(entry)).await?;
-                }
-            }
+            let trace = self.hop(&record.event);
+            let place = Place { shard: record.shard, revision: record.revision, trace };
+            self.fan_out(place, record.event).instrument(span(place)).await?;
         }
         Ok(())
+    }
+
+    async fn fan_out(&self, place: Place, event: LogEvent) -> Result<()> {
+        match event {
+            LogEvent::User { uid, event } => self.fanout.publish_to_users(Some(place), &[uid], Push::User { event }).await,
+            LogEvent::Entry { entry, conversation_kind: Kind::Room, .. } => {
+                let (room, leaving) = (entry.conversation, leaving(&entry));
+                self.fanout.publish_to_room(place, room, entries(entry), leaving).await
+            }
+            LogEvent::Entry { entry, policy_version, .. } => {
+                let members = self.members(&entry, policy_version).await?;
+                self.fanout.publish_to_users(Some(place), &members, entries(entry)).await
+            }
+        }
+    }
+
+    /// Follows the append, if that was traced by this process.
+    fn hop(&self, event: &LogEvent) -> Option<Trace> {
+        match event {
+            LogEvent::Entry { entry, .. } => self.traces.take(entry).map(Trace::child),
+            LogEvent::User { .. } => None,
+        }
     }
 
     async fn members(&self, entry: &Entry, version: PolicyVersion) -> Result<Vec<Uid>> {
@@ -71,6 +88,12 @@ impl LogBus for Dispatch {
         let lanes = in_lanes(records).into_iter().map(|records| Ok(self.lane(records)));
         futures_util::stream::iter(lanes).try_buffer_unordered(LANES).try_collect().await
     }
+}
+
+fn span(place: Place) -> Span {
+    let Some(hop) = place.trace else { return Span::none() };
+    let parent = hop.parent().map(tracing::field::display);
+    tracing::info_span!("fan_out", revision = place.revision.0, trace = %hop, parent)
 }
 
 fn in_lanes(records: Vec<LogRecord>) -> Vec<Vec<LogRecord>> {

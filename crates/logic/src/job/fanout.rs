@@ -19,6 +19,7 @@ use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConversationId, NodeId, Revision, SessionId, Shard, Uid};
 use skein_domain::port::{Route, SessionRegistry};
 use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Envelope, Origin, Push, Target};
+use skein_domain::trace::Trace;
 use skein_domain::{Code, Error, Result};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +51,13 @@ struct Inner {
 }
 
 /// Where a record stands in the log, so that a Comet can drop what it has had.
-pub(crate) type Place = (Shard, Revision);
+#[derive(Clone, Copy)]
+pub(crate) struct Place {
+    pub shard: Shard,
+    pub revision: Revision,
+    /// Its fan-out, if that is traced.
+    pub trace: Option<Trace>,
+}
 
 impl Fanout {
     /// `producer`: name of the node this runs on.
@@ -182,8 +189,9 @@ impl Fanout {
     }
 
     fn batch(&self, place: Option<Place>, envelopes: Vec<Envelope>, controls: Vec<Control>) -> Batch {
-        let origin = place.map(|(shard, revision)| Origin { producer: self.inner.producer.clone(), shard, revision });
-        Batch { origin, envelopes, controls }
+        let origin_of = |Place { shard, revision, .. }| Origin { producer: self.inner.producer.clone(), shard, revision };
+        let trace = place.and_then(|place| place.trace).map(|hop| hop.to_string());
+        Batch { origin: place.map(origin_of), envelopes, controls, trace }
     }
 
     /// Delivers, or marks who missed it.
@@ -238,7 +246,7 @@ impl Fanout {
     // === after an outage ===
 
     async fn probe(&self, node: &NodeId) {
-        match self.call_once(node, Batch { origin: None, envelopes: Vec::new(), controls: Vec::new() }).await {
+        match self.call_once(node, self.batch(None, Vec::new(), Vec::new())).await {
             Ok(_) => {
                 let missed = self.inner.breakers.close(node);
                 tracing::info!(%node, "comet answers again");

@@ -44,13 +44,14 @@ impl Relay {
         loop {
             let (records, reached) = self.until_ok("records not read", || self.next(position)).await;
             if !records.is_empty() {
-                self.until_ok("records not published", || self.bus.publish(records.clone())).await;
+                self.until_ok("records not published", || self.publish(position, records.clone())).await;
                 metrics::counter!("skein_relay_records_total").increment(records.len() as u64);
             }
             if reached > position {
                 position = reached;
                 self.advance(position).await;
             } else {
+                self.measure(position).await;
                 self.outbox.committed(self.shard, position).await;
             }
         }
@@ -71,6 +72,18 @@ impl Relay {
         let last = records.last().map_or(position, |record| record.revision);
         let is_all = records.len() < BATCH_MAX as usize;
         Ok((records, if is_all { last.max(head) } else { last }))
+    }
+
+    async fn publish(&self, position: Revision, records: Vec<LogRecord>) -> Result<()> {
+        // At each try: it is a relay that stands still whose lag matters.
+        self.measure(position).await;
+        self.bus.publish(records).await
+    }
+
+    async fn measure(&self, position: Revision) {
+        if let Ok(head) = self.head().await {
+            metrics::gauge!("skein_outbox_lag_revisions", "shard" => self.shard.0.to_string()).set((head.0 - position.0) as f64);
+        }
     }
 
     async fn head(&self) -> Result<Revision> {

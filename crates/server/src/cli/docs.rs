@@ -7,6 +7,8 @@ use std::process::ExitCode;
 pub enum Page {
     /// Configuration reference (Markdown).
     Config,
+    /// Metrics reference (Markdown).
+    Metrics,
     /// The HTTP API (OpenAPI JSON).
     Openapi,
 }
@@ -14,6 +16,7 @@ pub enum Page {
 pub fn print(page: Page) -> Result<ExitCode> {
     match page {
         Page::Config => print!("{}", crate::config::reference::markdown()),
+        Page::Metrics => print!("{}", crate::telemetry::metrics::markdown()),
         Page::Openapi => println!("{}", skein_edge::gate::openapi_json()),
     }
     Ok(ExitCode::SUCCESS)

@@ -5,6 +5,7 @@
 
 use super::failure::{busy, closed};
 use super::writer::Command;
+use metrics::{Gauge, gauge};
 use skein_domain::Result;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -18,6 +19,7 @@ const BATCH_BYTES_MAX: usize = 1024 * 1024;
 pub(super) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
+    depth: Gauge,
 }
 
 struct State {
@@ -27,7 +29,8 @@ struct State {
 
 impl Queue {
     pub fn new() -> Self {
-        Self { state: Mutex::new(State { waiting: VecDeque::new(), closed: false }), ready: Condvar::new() }
+        let state = State { waiting: VecDeque::new(), closed: false };
+        Self { state: Mutex::new(state), ready: Condvar::new(), depth: gauge!("skein_store_queue_commands") }
     }
 
     pub fn push(&self, command: Box<dyn Command>) -> Result<()> {
@@ -40,7 +43,7 @@ impl Queue {
             return Err(busy());
         }
         state.waiting.push_back(command);
-        metrics::gauge!("skein_store_queue_commands").set(state.waiting.len() as f64);
+        self.depth.set(state.waiting.len() as f64);
         drop(state);
         self.ready.notify_one();
         Ok(())
@@ -62,7 +65,7 @@ impl Queue {
             bytes += command.bytes();
             batch.push(command);
         }
-        metrics::gauge!("skein_store_queue_commands").set(state.waiting.len() as f64);
+        self.depth.set(state.waiting.len() as f64);
         Some(batch)
     }
 

@@ -5,6 +5,7 @@
 //! sees one snapshot of the store.
 
 use super::failure::{Failure, Outcome, busy};
+use metrics::{Histogram, histogram};
 use rusqlite::Connection;
 use skein_domain::{Error, Result};
 use std::path::PathBuf;
@@ -28,6 +29,7 @@ struct Pool {
     database: PathBuf,
     idle: Mutex<Vec<Reader>>,
     started: Instant,
+    seconds: Histogram,
 }
 
 struct Reader {
@@ -38,7 +40,7 @@ struct Reader {
 
 impl Readers {
     pub fn new(database: PathBuf, readers: usize) -> Self {
-        let pool = Pool { database, idle: Mutex::new(Vec::new()), started: Instant::now() };
+        let pool = Pool { database, idle: Mutex::new(Vec::new()), started: Instant::now(), seconds: histogram!("skein_store_read_seconds") };
         Self { pool: Arc::new(pool), turns: Arc::new(Semaphore::new(readers)) }
     }
 
@@ -84,7 +86,7 @@ impl Pool {
         reader.connection.execute_batch("BEGIN")?;
         let answer = read(&reader.connection);
         reader.connection.execute_batch("COMMIT")?;
-        metrics::histogram!("skein_store_read_seconds").record(started.elapsed().as_secs_f64());
+        self.seconds.record(started.elapsed().as_secs_f64());
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(reader);
         answer
     }

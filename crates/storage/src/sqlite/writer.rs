@@ -15,6 +15,7 @@ use super::queue::Queue;
 use super::shared::Shared;
 use super::transaction::Transaction;
 use futures_util::future::BoxFuture;
+use metrics::{Histogram, histogram};
 use rusqlite::{Connection, params};
 use skein_domain::id::{ConversationId, Revision, Shard};
 use skein_domain::{Error, Result};
@@ -93,7 +94,7 @@ impl Writer {
         fatal: Fatal,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let queue = Arc::new(Queue::new());
-        let thread = Thread { connection, queue: queue.clone(), shared, checkpointer, fatal, counters: HashMap::new() };
+        let thread = Thread { connection, queue: queue.clone(), shared, checkpointer, fatal, counters: HashMap::new(), meters: Meters::new() };
         let handle = std::thread::Builder::new().name("store-writer".into()).spawn(move || thread.run())?;
         Ok((Self { queue }, handle))
     }
@@ -126,6 +127,18 @@ struct Thread {
     checkpointer: Checkpointer,
     fatal: Fatal,
     counters: HashMap<ConversationId, i64>,
+    meters: Meters,
+}
+
+struct Meters {
+    batch_commands: Histogram,
+    commit_seconds: Histogram,
+}
+
+impl Meters {
+    fn new() -> Self {
+        Self { batch_commands: histogram!("skein_store_batch_commands"), commit_seconds: histogram!("skein_store_commit_seconds") }
+    }
 }
 
 /// What became of a batch.
@@ -141,8 +154,8 @@ impl Thread {
             match self.commit(&mut commands) {
                 Batch::Committed(revisions) => {
                     self.shared.committed(&revisions, commands.len());
-                    metrics::histogram!("skein_store_batch_commands").record(commands.len() as f64);
-                    metrics::histogram!("skein_store_commit_seconds").record(started.elapsed().as_secs_f64());
+                    self.meters.batch_commands.record(commands.len() as f64);
+                    self.meters.commit_seconds.record(started.elapsed().as_secs_f64());
                     commands.iter_mut().for_each(|command| command.answer());
                     self.checkpointer.committed(commands.len());
                 }

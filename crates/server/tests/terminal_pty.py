@@ -1,4 +1,8 @@
-"""Drives `skein chat` in a pseudo-terminal: writes to the group, waits for its ack, ends it with SIGTERM."""
+"""Drives `skein chat` in a pseudo-terminal: terminal_pty.py write|register|offline <program> <arguments…>
+
+write: writes to the group and waits for the ack. register: opens an account with the code of the development mailbox.
+offline: looks at what is stored. All end it with SIGTERM and look whether the terminal was given back.
+"""
 
 import os
 import pty
@@ -8,6 +12,7 @@ import signal
 import sys
 import termios
 import time
+import urllib.request
 
 DEADLINE = time.monotonic() + 25
 
@@ -21,17 +26,38 @@ def read_until(terminal, wanted, seen=""):
     return seen
 
 
+def write(terminal, text):
+    os.write(terminal, text.encode())
+
+
+def code_of_mailbox():
+    request = urllib.request.Request(os.environ["SKEIN_TEST_MAILBOX"], headers={"accept": "application/json"})
+    with urllib.request.urlopen(request, timeout=5) as answer:
+        return re.findall(r"\b\d{6}\b", answer.read().decode())[0]
+
+
+mode, program = sys.argv[1], sys.argv[2:]
 process, terminal = pty.fork()
 if process == 0:
     os.environ["TERM"] = "xterm-256color"
-    os.execv(sys.argv[1], sys.argv[1:])
+    os.execv(program[0], program)
 before = termios.tcgetattr(terminal)
 termios.tcsetwinsize(terminal, (30, 100))
-seen = read_until(terminal, "online")
-os.write(terminal, f"/open {os.environ['SKEIN_TEST_GROUP']}\r".encode())
-time.sleep(0.3)
-os.write(terminal, "从终端来 hello\r".encode())
-seen = read_until(terminal, "✓")
+if mode == "register":
+    read_until(terminal, "Code: ")
+    write(terminal, code_of_mailbox() + "\r")
+    read_until(terminal, "Nickname: ")
+    write(terminal, "新来的\r")
+    read_until(terminal, "online")
+elif mode == "offline":
+    read_until(terminal, "从终端来", read_until(terminal, "offline, retry in"))
+else:
+    read_until(terminal, "online")
+    write(terminal, f"/open {os.environ['SKEIN_TEST_GROUP']}\r")
+    # The heading tells how many members the open group has.
+    read_until(terminal, "(2)")
+    write(terminal, "从终端来 hello\r")
+    read_until(terminal, "✓")
 os.kill(process, signal.SIGTERM)
 seen = ""
 status = None

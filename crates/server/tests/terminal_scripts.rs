@@ -5,14 +5,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Server {
-    _process: Child,
+    process: Child,
     folder: tempfile::TempDir,
     address: String,
 }
@@ -43,7 +43,7 @@ impl Server {
         let public = timeout(PATIENCE, public_address(&data)).await.unwrap_or_else(|_| {
             panic!("server did not start: {}", std::fs::read_to_string(folder.path().join("server.log")).unwrap_or_default())
         });
-        Self { _process: process, folder, address: format!("http://{public}") }
+        Self { process, folder, address: format!("http://{public}") }
     }
 
     /// Two friends who share a group.
@@ -177,22 +177,44 @@ async fn failures_name_their_code() {
     assert!(failure(asked).await.contains("SKEIN_PASSWORD"));
 }
 
-/// In a terminal of its own, by Python's `pty`: what is written arrives, and the terminal is given back on SIGTERM.
+impl Server {
+    /// In a terminal of its own, by Python's `pty`, which also looks whether the terminal is given back.
+    async fn drive(&self, mode: &str, person: &Person, group: &str, arguments: &[&str]) {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/terminal_pty.py");
+        let mut python = Command::new("python3");
+        python.arg(script).args([mode, env!("CARGO_BIN_EXE_skein"), "chat", "--server", &self.address, "--email", &person.email]);
+        python.args(["--lang", "en", "--store"]).arg(self.store()).args(arguments).env_remove("SKEIN_PASSWORD");
+        python.env("SKEIN_TEST_GROUP", group).env("SKEIN_TEST_MAILBOX", format!("{}/dev/mailbox", self.address));
+        if !person.password.is_empty() {
+            python.env("SKEIN_PASSWORD", &person.password);
+        }
+        let driven = python.stdin(Stdio::null()).kill_on_drop(true).output();
+        let output = timeout(PATIENCE, driven).await.expect("ends in time").expect("python3 runs");
+        assert!(output.status.success(), "{mode}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
 #[tokio::test]
-async fn chat_runs_in_a_terminal_and_gives_it_back() {
-    let server = Server::start().await;
-    let (ann, bo, group) = server.demo().await;
+async fn chat_writes_and_shows_its_history_without_a_server() {
+    let mut server = Server::start().await;
+    let (mut ann, bo, group) = server.demo().await;
     let mut tail = server.as_person("tail", &bo);
     tail.arg("--json");
     let mut following = Tail::start(tail).await;
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/terminal_pty.py");
-    let mut python = Command::new("python3");
-    python.arg(script).arg(env!("CARGO_BIN_EXE_skein")).args(["chat", "--server", &server.address, "--email", &ann.email, "--lang", "en"]);
-    python.arg("--store").arg(server.store()).env("SKEIN_PASSWORD", &ann.password).env("SKEIN_TEST_GROUP", &group);
-    let mut driven = python.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true).spawn().expect("python3");
+    server.drive("write", &ann, &group, &[]).await;
     assert_eq!(following.next().await["text"], "从终端来 hello");
-    let mut told = String::new();
-    let mut stderr = driven.stderr.take().expect("piped");
-    timeout(PATIENCE, stderr.read_to_string(&mut told)).await.expect("ends in time").expect("readable");
-    assert!(driven.wait().await.expect("runs").success(), "{told}");
+    server.process.kill().await.expect("kill the server");
+    // Its session is kept: nobody is asked for a password.
+    ann.password.clear();
+    server.drive("offline", &ann, &group, &[]).await;
+}
+
+#[tokio::test]
+async fn a_newcomer_registers_in_the_terminal() {
+    let server = Server::start().await;
+    let newcomer = Person { uid: 0, email: "newcomer@example.org".into(), password: "correct horse battery".into() };
+    server.drive("register", &newcomer, "", &["--register"]).await;
+    let mut alone = server.as_person("tail", &newcomer);
+    alone.arg("--json");
+    Tail::start(alone).await;
 }

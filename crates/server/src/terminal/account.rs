@@ -20,6 +20,7 @@ const PASSWORD: &str = "SKEIN_PASSWORD";
 const ATTEMPTS_MAX: u32 = 3;
 /// Between attempts to open a store that another process holds.
 const IN_USE_PAUSE: Duration = Duration::from_millis(100);
+const IN_USE_WAITS: u32 = 50;
 
 /// What an account is used for here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +40,26 @@ impl Use {
     }
 }
 
+/// A client, and the folder of its profile.
+pub struct Opened {
+    pub client: Client,
+    pub folder: PathBuf,
+}
+
 /// A client that is logged in, or was and can show what it has.
-pub async fn open(args: &AccountArgs, purpose: Use) -> Result<Client> {
+pub async fn open(args: &AccountArgs, purpose: Use) -> Result<Opened> {
     let lang = args.lang();
     let email = email(args).await?;
-    let client = connect(args, &email, purpose).await?;
+    let folder = profile(args, &email)?;
+    let client = connect(args, &folder, purpose).await?;
     let account = client.account().await?;
     if account.as_ref().is_some_and(skein_sdk::Account::is_logged_in) {
-        return Ok(client);
+        return Ok(Opened { client, folder });
     }
-    let outcome = log_in(&client, args, lang, &email, purpose).await;
-    match outcome {
-        Ok(()) => Ok(client),
+    match log_in(&client, args, lang, &email, purpose).await {
+        Ok(()) => Ok(Opened { client, folder }),
         // Off line the history can still be read.
-        Err(error) if account.is_some() && purpose == Use::Chat && is_network(&error) => Ok(client),
+        Err(error) if account.is_some() && purpose == Use::Chat && is_network(&error) => Ok(Opened { client, folder }),
         Err(error) => Err(error),
     }
 }
@@ -65,7 +72,7 @@ fn is_network(error: &anyhow::Error) -> bool {
 pub async fn register(args: &AccountArgs) -> Result<Client> {
     let lang = args.lang();
     let email = email(args).await?;
-    let client = connect(args, &email, Use::Chat).await?;
+    let client = connect(args, &profile(args, &email)?, Use::Chat).await?;
     create_account(&client, args, lang, &email).await?;
     Ok(client)
 }
@@ -82,31 +89,35 @@ async fn email(args: &AccountArgs) -> Result<String> {
 }
 
 /// Opens the profile. Scripts that send at the same time take turns.
-async fn connect(args: &AccountArgs, email: &str, purpose: Use) -> Result<Client> {
-    let store = profile(args, email, purpose)?;
-    let waits = if purpose == Use::Send { 100 } else { 0 };
-    for attempt in 0.. {
+async fn connect(args: &AccountArgs, folder: &Path, purpose: Use) -> Result<Client> {
+    let store = folder.join(format!("{}.db", purpose.name()));
+    let mut waits = if purpose == Use::Send { IN_USE_WAITS } else { 0 };
+    loop {
         let mut builder = Client::builder().store(&store).name(concat!("skein/", env!("CARGO_PKG_VERSION")));
         for server in &args.server {
             builder = builder.server(server);
         }
         match builder.build().await {
             Ok(client) => return Ok(client),
-            Err(Error::StoreInUse) if attempt < waits => tokio::time::sleep(IN_USE_PAUSE).await,
-            Err(Error::StoreInUse) => bail!("{}: {} (--store)", Error::StoreInUse, store.display()),
+            Err(Error::StoreInUse) if waits > 0 => {
+                waits -= 1;
+                tokio::time::sleep(IN_USE_PAUSE).await;
+            }
+            Err(Error::StoreInUse) => {
+                return Err(anyhow::Error::new(Error::StoreInUse).context(format!("{} (--store names another)", store.display())));
+            }
             Err(error) => return Err(error.into()),
         }
     }
-    unreachable!("the loop returns")
 }
 
-/// `<store>/<address>@<server>/<use>.db`, below a folder that only its owner reads.
-fn profile(args: &AccountArgs, email: &str, purpose: Use) -> Result<PathBuf> {
+/// `<store>/<address>@<server>`, which only its owner reads.
+fn profile(args: &AccountArgs, email: &str) -> Result<PathBuf> {
     let server = args.server.first().map_or("", String::as_str);
     let server = server.split("://").last().unwrap_or_default();
     let folder = root(args)?.join(format!("{}@{}", file_name(email), file_name(server)));
     create_private(&folder).with_context(|| format!("create {}", folder.display()))?;
-    Ok(folder.join(format!("{}.db", purpose.name())))
+    Ok(folder)
 }
 
 fn root(args: &AccountArgs) -> Result<PathBuf> {
@@ -162,7 +173,10 @@ async fn create_account(client: &Client, args: &AccountArgs, lang: Lang, email: 
     client.request_code(email, Purpose::Register).await?;
     let server = args.server.first().map_or("", String::as_str).trim_end_matches('/');
     eprintln!("{} {email}", lang.pick("验证码已发送到", "A code was sent to"));
-    eprintln!("{} {server}/dev/mailbox", lang.pick("（未配置邮件的开发服务器在这里显示它）", "(a development server without mail shows it at)"));
+    eprintln!(
+        "{} {server}/dev/mailbox",
+        lang.pick("（未配置邮件的开发服务器在这里显示它）", "(a development server without mail shows it at)")
+    );
     let mut code = ask(lang.pick("验证码: ", "Code: ")).await?;
     let mut nickname = ask(lang.pick("昵称: ", "Nickname: ")).await?;
     let mut password = new_password(lang).await?;

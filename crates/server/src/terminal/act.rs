@@ -200,7 +200,8 @@ impl App {
         if let Some(uid) = text.strip_prefix('#').and_then(|uid| uid.parse().ok()) {
             return Ok(uid);
         }
-        let named: Vec<i64> = self.people.values().filter(|person| person.name() == text || person.nickname == text).map(|person| person.uid).collect();
+        let named: Vec<i64> =
+            self.people.values().filter(|person| person.name() == text || person.nickname == text).map(|person| person.uid).collect();
         match (named.as_slice(), text.parse()) {
             ([uid], _) => Ok(*uid),
             ([], Ok(uid)) => Ok(uid),

@@ -27,18 +27,49 @@ pub enum Intent {
     Logout,
     /// Show this conversation from its newest lines.
     Load(i64),
-    LoadOlder { conversation: i64, count: usize },
-    MarkRead { conversation: i64, seq: i64 },
-    Draft { conversation: i64, text: String },
+    LoadOlder {
+        conversation: i64,
+        count: usize,
+    },
+    MarkRead {
+        conversation: i64,
+        seq: i64,
+    },
+    Draft {
+        conversation: i64,
+        text: String,
+    },
     Typing(i64),
-    Send { conversation: i64, body: v1::Body, reply_to: i64 },
-    Edit { conversation: i64, target: i64, body: v1::Body },
-    Recall { conversation: i64, target: i64 },
-    React { conversation: i64, target: i64, emoji: String, on: bool },
+    Send {
+        conversation: i64,
+        body: v1::Body,
+        reply_to: i64,
+    },
+    Edit {
+        conversation: i64,
+        target: i64,
+        body: v1::Body,
+    },
+    Recall {
+        conversation: i64,
+        target: i64,
+    },
+    React {
+        conversation: i64,
+        target: i64,
+        emoji: String,
+        on: bool,
+    },
     Retry(String),
     Discard(String),
-    Pin { conversation: i64, on: bool },
-    Mute { conversation: i64, on: bool },
+    Pin {
+        conversation: i64,
+        on: bool,
+    },
+    Mute {
+        conversation: i64,
+        on: bool,
+    },
     ShowFriends,
     ShowRequests,
     ShowBlocked,
@@ -47,23 +78,67 @@ pub enum Intent {
     ShowDevices,
     Find(v1::Search),
     /// Somebody by e-mail address or name: found first, then applied to.
-    FindAndApply { search: v1::Search, greeting: String },
-    Apply { uid: i64, greeting: String },
-    Answer { request: i64, accept: bool },
+    FindAndApply {
+        search: v1::Search,
+        greeting: String,
+    },
+    Apply {
+        uid: i64,
+        greeting: String,
+    },
+    Answer {
+        request: i64,
+        accept: bool,
+    },
     OpenDirect(i64),
-    Remark { uid: i64, remark: String },
+    Remark {
+        uid: i64,
+        remark: String,
+    },
     Unfriend(i64),
-    Block { uid: i64, on: bool },
-    CreateGroup { title: String, uids: Vec<i64> },
-    Invite { conversation: i64, uids: Vec<i64> },
-    Remove { conversation: i64, uid: i64 },
+    Block {
+        uid: i64,
+        on: bool,
+    },
+    CreateGroup {
+        title: String,
+        uids: Vec<i64>,
+    },
+    Invite {
+        conversation: i64,
+        uids: Vec<i64>,
+    },
+    Remove {
+        conversation: i64,
+        uid: i64,
+    },
     Leave(i64),
-    Title { conversation: i64, title: String },
-    Announce { conversation: i64, text: String },
-    Hush { conversation: i64, on: bool },
-    Transfer { conversation: i64, uid: i64 },
-    Role { conversation: i64, uid: i64, role: v1::Role },
-    Silence { conversation: i64, uid: i64, minutes: i64 },
+    Title {
+        conversation: i64,
+        title: String,
+    },
+    Announce {
+        conversation: i64,
+        text: String,
+    },
+    Hush {
+        conversation: i64,
+        on: bool,
+    },
+    Transfer {
+        conversation: i64,
+        uid: i64,
+    },
+    Role {
+        conversation: i64,
+        uid: i64,
+        role: v1::Role,
+    },
+    Silence {
+        conversation: i64,
+        uid: i64,
+        minutes: i64,
+    },
     CreateRoom(String),
     JoinRoom(i64),
     Nick(String),
@@ -74,26 +149,47 @@ pub enum Intent {
 /// What the world outside tells.
 #[derive(Clone, Debug)]
 pub enum Update {
-    Me { uid: i64, nickname: String },
+    Me {
+        uid: i64,
+        nickname: String,
+    },
     Link(Link),
+    /// Everything that was missed is here.
+    Synced,
+    /// The session and what was kept of it are gone.
+    LoggedOut,
     Conversations(Vec<v1::Conversation>),
     People(Vec<Person>),
     /// The lines of a conversation, in place of those shown.
-    Lines { conversation: i64, items: Vec<Item>, has_more: bool, position: i64 },
+    Lines {
+        conversation: i64,
+        items: Vec<Item>,
+        has_more: bool,
+        position: i64,
+    },
     Arrived(v1::MessageState),
-    Typing { conversation: i64, uid: i64 },
+    Typing {
+        conversation: i64,
+        uid: i64,
+    },
     Friends(Vec<v1::Friend>),
     Requests(Vec<v1::FriendRequest>),
     Blocked(Vec<v1::Friend>),
     Rooms(Vec<v1::RoomInfo>),
-    Members { conversation: i64, members: Vec<v1::Member> },
+    Members {
+        conversation: i64,
+        members: Vec<v1::Member>,
+    },
     Found(Vec<v1::Profile>),
     Devices(Vec<Device>),
     /// A conversation that was just made or joined.
-    Opened(v1::Conversation),
+    Opened(Box<v1::Conversation>),
     Left(i64),
     Notice(String),
-    Failed { code: String, message: String },
+    Failed {
+        code: String,
+        message: String,
+    },
 }
 
 /// The truth about the connection.
@@ -101,11 +197,16 @@ pub enum Update {
 pub enum Link {
     #[default]
     Connecting,
-    Offline { retry_at_ms: i64, reason: String },
+    Offline {
+        retry_at_ms: i64,
+        reason: String,
+    },
     Updating,
     Online,
     /// No attempts any more, until the next log-in or start.
-    Ended { code: String },
+    Ended {
+        code: String,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -189,9 +290,14 @@ impl App {
         match update {
             Update::Me { uid, nickname } => (self.me, self.nickname) = (uid, nickname),
             Update::Link(link) => self.link = link,
+            Update::Synced if matches!(self.link, Link::Connecting | Link::Updating) => self.link = Link::Online,
+            Update::Synced => {}
+            Update::LoggedOut => return vec![Intent::Quit],
             Update::Conversations(conversations) => self.conversations_changed(conversations),
             Update::People(people) => self.people.extend(people.into_iter().map(|person| (person.uid, person))),
-            Update::Lines { conversation, items, has_more, position } => return self.lines_changed(conversation, items, has_more, position),
+            Update::Lines { conversation, items, has_more, position } => {
+                return self.lines_changed(conversation, items, has_more, position);
+            }
             Update::Arrived(message) => self.arrived(&message),
             Update::Typing { conversation, uid } => drop(self.typing.insert(conversation, (uid, self.now_ms + TYPING_SHOWN_MS))),
             Update::Friends(friends) => {
@@ -215,7 +321,7 @@ impl App {
             Update::Opened(conversation) => {
                 let id = conversation.id;
                 if self.conversation(id).is_none() {
-                    self.conversations.insert(0, conversation);
+                    self.conversations.insert(0, *conversation);
                 }
                 self.panel = None;
                 return self.open(id);
@@ -227,7 +333,12 @@ impl App {
                 }
             }
             Update::Notice(text) => self.notice = Some(Notice::Info(text)),
-            Update::Failed { code, message } => self.notice = Some(Notice::Error(self.reason(&code, &message))),
+            Update::Failed { code, message } => {
+                self.notice = Some(Notice::Error(self.reason(&code, &message)));
+                if let Some(open) = self.open.as_mut() {
+                    open.is_loading = false;
+                }
+            }
         }
         Vec::new()
     }

@@ -148,10 +148,7 @@ pub fn wrap(texts: &[(String, Style)], columns: usize) -> Vec<Line<'static>> {
 /// Where a full line ends, given what comes next: never 0, so that every line takes something.
 fn break_at(line: &[Cell], next: &str) -> usize {
     let breaks_between = |before: &Cell, after: &str| before.text == " " || before.width > 1 || width(after) > 1;
-    (1..=line.len())
-        .rev()
-        .find(|at| breaks_between(&line[at - 1], line.get(*at).map_or(next, |cell| cell.text)))
-        .unwrap_or(line.len())
+    (1..=line.len()).rev().find(|at| breaks_between(&line[at - 1], line.get(*at).map_or(next, |cell| cell.text))).unwrap_or(line.len())
 }
 
 fn joined(cells: &[Cell]) -> Line<'static> {

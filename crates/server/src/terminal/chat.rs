@@ -35,7 +35,7 @@ const LAST_WORDS: Duration = Duration::from_secs(2);
 pub async fn run(args: ChatArgs) -> Result<ExitCode> {
     let client = match args.register {
         true => account::register(&args.account).await?,
-        false => account::open(&args.account, Use::Chat).await?,
+        false => account::open(&args.account, Use::Chat).await?.client,
     };
     let app = App::new(args.account.lang(), Zone::of_system());
     let (mut screen, keys) = Screen::enter()?;
@@ -123,9 +123,16 @@ impl Chat {
             self.apply(Update::Link(link)).await;
             self.apply(Update::Me { uid: account.uid, nickname: account.nickname }).await;
         }
+        // The session may have come up before its events were listened to.
         if self.client.is_online() {
             self.apply(Update::Link(Link::Updating)).await;
         }
+        let (client, told) = (self.client.clone(), self.told.clone());
+        self.tasks.spawn(async move {
+            if client.synced().await.is_ok() {
+                drop(told.send(Update::Synced).await);
+            }
+        });
         self.refresh().await
     }
 
@@ -139,7 +146,7 @@ impl Chat {
     }
 
     async fn apply(&mut self, update: Update) {
-        let is_change = matches!(update, Update::Friends(_) | Update::Opened(_) | Update::Left(_));
+        let is_change = matches!(update, Update::Friends(_) | Update::Opened(_) | Update::Left(_) | Update::Synced);
         let intents = self.app.update(update);
         self.list_is_stale |= is_change;
         self.perform(intents).await;
@@ -228,7 +235,12 @@ impl Chat {
             }
             Event::SendFailed { code, .. } => {
                 self.lines_are_stale = true;
-                drop(self.app.update(Update::Failed { code, message: self.app.lang.pick("消息没有发出", "message was not sent").to_owned() }));
+                drop(
+                    self.app
+                        .update(Update::Failed {
+                            code, message: self.app.lang.pick("消息没有发出", "message was not sent").to_owned()
+                        }),
+                );
             }
             Event::FriendRequest(request) => self.heard_request(&request),
             Event::FriendChanged(friend) => {
@@ -278,12 +290,14 @@ impl Chat {
         if std::mem::take(&mut self.lines_are_stale)
             && let Some((id, shown)) = self.app.open.as_ref().map(|open| (open.id, open.items.len()))
         {
-            let view = match shown {
-                0..=FIRST_COUNT => self.client.timeline(id).await?,
-                // All of them are here already: it asks nobody.
-                _ => self.client.history(id, 0, shown).await?,
-            };
-            self.lines(id, view).await;
+            match shown {
+                0..=FIRST_COUNT => {
+                    let view = self.client.timeline(id).await?;
+                    self.lines(id, view).await;
+                }
+                // If not all of them are here any more, it asks the server: not in the loop.
+                _ => self.ask(Intent::LoadOlder { conversation: id, count: shown }),
+            }
         }
         Ok(())
     }
@@ -321,6 +335,7 @@ impl Chat {
     async fn finish(&mut self) {
         self.updates.close();
         let last_words = async { while self.tasks.join_next().await.is_some() {} };
+        // Off line none of them gets anywhere.
         if self.client.is_online() && timeout(LAST_WORDS, last_words).await.is_err() {
             tracing::debug!("left before every request was answered");
         }

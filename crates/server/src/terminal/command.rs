@@ -313,7 +313,20 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_says_how_it_is_used() {
-        for line in ["/add", "/group", "/invite", "/edit", "/edit #x y", "/edit #5", "/recall now", "/silence bob", "/silence bob -1", "/hush", "/end me", "/react"] {
+        for line in [
+            "/add",
+            "/group",
+            "/invite",
+            "/edit",
+            "/edit #x y",
+            "/edit #5",
+            "/recall now",
+            "/silence bob",
+            "/silence bob -1",
+            "/hush",
+            "/end me",
+            "/react",
+        ] {
             assert!(matches!(parse(line), Err(Wrong::Usage(_))), "{line}");
         }
         assert_eq!(parse("/dance"), Err(Wrong::Unknown("dance".into())));

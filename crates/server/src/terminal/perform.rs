@@ -17,7 +17,7 @@ pub(super) async fn perform(client: &Client, intent: Intent, lang: Lang) -> Resu
         Intent::Quit | Intent::Load(_) | Intent::Send { .. } => Ok(Vec::new()),
         Intent::Logout => {
             client.log_out().await?;
-            Ok(vec![Update::Conversations(Vec::new()), Update::Link(super::app::Link::Ended { code: "logged_out".to_owned() })])
+            Ok(vec![Update::LoggedOut])
         }
         Intent::LoadOlder { conversation, count } => {
             let view = client.history(conversation, 0, count).await?;
@@ -65,11 +65,11 @@ pub(super) async fn perform(client: &Client, intent: Intent, lang: Lang) -> Resu
             let answered = if accept { client.accept(request).await? } else { client.decline(request).await? };
             let mut updates = requests(client).await?;
             if accept {
-                updates.push(Update::Opened(client.open_direct(answered.from).await?));
+                updates.push(opened(client.open_direct(answered.from).await?));
             }
             Ok(updates)
         }
-        Intent::OpenDirect(uid) => Ok(vec![Update::Opened(client.open_direct(uid).await?)]),
+        Intent::OpenDirect(uid) => Ok(vec![opened(client.open_direct(uid).await?)]),
         Intent::Remark { uid, remark } => {
             let friend = client.remark(uid, &remark).await?;
             Ok(vec![Update::People(vec![(&friend).into()]), Update::Notice(lang.pick("备注已保存", "saved").to_owned())])
@@ -79,10 +79,14 @@ pub(super) async fn perform(client: &Client, intent: Intent, lang: Lang) -> Resu
             friends(client).await
         }
         Intent::Block { uid, on } => {
-            if on { client.block(uid).await? } else { client.unblock(uid).await? };
+            if on {
+                client.block(uid).await?
+            } else {
+                client.unblock(uid).await?
+            };
             blocked(client).await
         }
-        Intent::CreateGroup { title, uids } => Ok(vec![Update::Opened(client.create_group(&title, &uids).await?)]),
+        Intent::CreateGroup { title, uids } => Ok(vec![opened(client.create_group(&title, &uids).await?)]),
         Intent::Invite { conversation, uids } => client.invite(conversation, &uids).await.map(|()| Vec::new()),
         Intent::Remove { conversation, uid } => client.remove_member(conversation, uid).await.map(|()| Vec::new()),
         Intent::Leave(conversation) => {
@@ -104,8 +108,8 @@ pub(super) async fn perform(client: &Client, intent: Intent, lang: Lang) -> Resu
             let until_ms = if minutes == 0 { 0 } else { now_ms() + minutes * 60_000 };
             client.silence(conversation, uid, until_ms).await.map(|()| Vec::new())
         }
-        Intent::CreateRoom(name) => Ok(vec![Update::Opened(client.create_room(&name).await?)]),
-        Intent::JoinRoom(conversation) => Ok(vec![Update::Opened(client.join_room(conversation).await?)]),
+        Intent::CreateRoom(name) => Ok(vec![opened(client.create_room(&name).await?)]),
+        Intent::JoinRoom(conversation) => Ok(vec![opened(client.join_room(conversation).await?)]),
         Intent::Nick(name) => {
             client.change_profile(v1::ChangeProfile { nickname: Some(name.clone()), ..v1::ChangeProfile::default() }).await?;
             let uid = client.account().await?.map_or(0, |account| account.uid);
@@ -120,6 +124,10 @@ pub(super) async fn perform(client: &Client, intent: Intent, lang: Lang) -> Resu
             Ok(vec![Update::Devices(client.devices().await?)])
         }
     }
+}
+
+fn opened(conversation: v1::Conversation) -> Update {
+    Update::Opened(Box::new(conversation))
 }
 
 fn quietly(outcome: Result<(), Error>) -> Result<Vec<Update>, Error> {

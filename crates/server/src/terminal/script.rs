@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use serde_json::json;
 use skein_sdk::{Client, Error, Event, Item, text_of, v1};
 use tokio::time::timeout;
 
-use super::account::{self, Use};
+use super::account::{self, Opened, Use};
 use super::cells::harmless_line;
 use super::lang::Zone;
 use super::{SendArgs, TailArgs};
@@ -49,7 +50,7 @@ async fn send_one(args: &SendArgs) -> Result<v1::Ack> {
         "-" => read_text()?,
         text => text.to_owned(),
     };
-    let client = account::open(&args.account, Use::Send).await?;
+    let client = account::open(&args.account, Use::Send).await?.client;
     let outcome = async {
         timeout(SYNC_TIMEOUT, client.synced()).await.map_err(|_| Error::NotConnected)??;
         let conversation = addressee(&client, &args.to).await?;
@@ -114,19 +115,22 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 }
 
 async fn follow(args: &TailArgs) -> Result<()> {
-    let client = account::open(&args.account, Use::Tail).await?;
-    let mut tail = Tail::new(client.clone(), args.json).await?;
+    let Opened { client, folder } = account::open(&args.account, Use::Tail).await?;
+    let mut tail = Tail::new(client.clone(), folder.join("tail.json"), args.json).await?;
     let outcome = tokio::select! {
         outcome = tail.run(args.conversation.as_deref()) => outcome,
-        // As with SIGTERM, nothing is lost: what was not printed is behind the kept positions only for this run.
         _ = tokio::signal::ctrl_c() => Ok(()),
     };
     client.close().await;
     outcome
 }
 
-/// Prints each message once, in order per conversation.
+/// Prints messages in order per conversation, and keeps how far it got.
+///
+/// **Invariant:** a position is kept after its line is out: a run that is killed misses nothing, and at worst the next
+/// one repeats its last line.
 struct Tail {
+    positions: PathBuf,
     client: Client,
     is_json: bool,
     zone: Zone,
@@ -138,23 +142,38 @@ struct Tail {
 }
 
 impl Tail {
-    async fn new(client: Client, is_json: bool) -> Result<Self> {
+    async fn new(client: Client, positions: PathBuf, is_json: bool) -> Result<Self> {
         let me = client.account().await?.map_or(0, |account| account.uid);
-        Ok(Self { client, is_json, zone: Zone::of_system(), me, printed: HashMap::new(), names: HashMap::new(), only: None })
+        Ok(Self { positions, client, is_json, zone: Zone::of_system(), me, printed: HashMap::new(), names: HashMap::new(), only: None })
+    }
+
+    /// `None`: this is the first run.
+    fn kept(&self) -> Result<Option<HashMap<i64, i64>>> {
+        match std::fs::read(&self.positions) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text).with_context(|| format!("read {}", self.positions.display()))?)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("read {}", self.positions.display())),
+        }
+    }
+
+    fn keep(&self) -> Result<()> {
+        let new = self.positions.with_extension("new");
+        let text = serde_json::to_vec(&self.printed).context("write positions")?;
+        std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, &self.positions)).with_context(|| format!("write {}", new.display()))
     }
 
     async fn run(&mut self, only: Option<&str>) -> Result<()> {
         let mut events = self.client.events();
-        let kept = self.client.conversations().await?;
-        let is_first_run = kept.is_empty();
-        for conversation in &kept {
-            self.printed.insert(conversation.id, self.position(conversation.id).await?);
-        }
+        let kept = self.kept()?;
         self.client.synced().await?;
         let conversations = self.client.conversations().await?;
-        if is_first_run {
-            for conversation in &conversations {
-                self.printed.insert(conversation.id, self.position(conversation.id).await?);
+        match kept {
+            Some(printed) => self.printed = printed,
+            None => {
+                for conversation in &conversations {
+                    self.printed.insert(conversation.id, self.position(conversation.id).await?);
+                }
+                self.keep()?;
             }
         }
         if let Some(name) = only {
@@ -190,10 +209,11 @@ impl Tail {
         if self.only.is_some_and(|only| only != conversation) {
             return Ok(());
         }
-        let printed = self.printed.get(&conversation).copied().unwrap_or(0);
         let mut view = self.client.timeline(conversation).await?;
         let position = view.position;
-        if position <= printed {
+        // A server that was restored from a backup may be behind what was printed.
+        let printed = self.printed.get(&conversation).copied().unwrap_or(0).min(position);
+        if position == printed {
             return Ok(());
         }
         let mut new = Vec::new();
@@ -215,7 +235,7 @@ impl Tail {
             self.print(message).await?;
         }
         self.printed.insert(conversation, position);
-        Ok(())
+        self.keep()
     }
 
     async fn print(&mut self, message: &v1::MessageState) -> Result<()> {
@@ -227,7 +247,9 @@ impl Tail {
                 "mine": message.author == self.me, "reply_to": message.reply_to, "recalled": message.recalled, "text": text,
             })
             .to_string(),
-            false => format!("{} c{} {}: {}", self.zone.clock(message.at_ms), message.conversation, harmless_line(&name), harmless_line(&text)),
+            false => {
+                format!("{} c{} {}: {}", self.zone.clock(message.at_ms), message.conversation, harmless_line(&name), harmless_line(&text))
+            }
         };
         let mut out = std::io::stdout().lock();
         writeln!(out, "{line}")?;

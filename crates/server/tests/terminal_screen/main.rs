@@ -64,7 +64,9 @@ fn own_messages_tell_how_far_they_got() {
         echo("was refused", EchoState::Failed { code: "not_accepted".into() }),
     ];
     app.update(Update::Lines { conversation: BO, items, has_more: false, position: 3 });
-    for text in ["was read ✓✓ read", "was delivered ✓✓", "was sent ✓", "is sending … sending", "was refused ✗ they do not take your messages"] {
+    for text in
+        ["was read ✓✓ read", "was delivered ✓✓", "was sent ✓", "is sending … sending", "was refused ✗ they do not take your messages"]
+    {
         assert!(shows(&mut app, 120, text), "{text}");
     }
     app.update(Update::Link(Link::Offline { retry_at_ms: app.now_ms + 7_200, reason: String::new() }));
@@ -77,7 +79,9 @@ fn own_messages_tell_how_far_they_got() {
 fn edits_recalls_reactions_replies_and_events_show() {
     let mut app = app(Lang::En);
     let screen = rows(&mut app, 100, 40).join("\n");
-    for text in ["(edited)", "message was taken back", "👍2", "┃ 老王", "invited 小红", "named it 周末爬山", "new messages", "2026-11-21", "@you"] {
+    for text in
+        ["(edited)", "message was taken back", "👍2", "┃ 老王", "invited 小红", "named it 周末爬山", "new messages", "2026-11-21", "@you"]
+    {
         assert!(screen.contains(text), "{text} in\n{screen}");
     }
 }
@@ -151,7 +155,12 @@ fn no_hostile_text_reaches_a_cell() {
     let panels = [
         None,
         Some(Panel::Friends(vec![v1::Friend { uid: 7, nickname: evil.into(), remark: evil.into(), ..v1::Friend::default() }])),
-        Some(Panel::Requests(vec![v1::FriendRequest { from: 7, greeting: evil.into(), nickname: evil.into(), ..v1::FriendRequest::default() }])),
+        Some(Panel::Requests(vec![v1::FriendRequest {
+            from: 7,
+            greeting: evil.into(),
+            nickname: evil.into(),
+            ..v1::FriendRequest::default()
+        }])),
         Some(Panel::Rooms(vec![v1::RoomInfo { title: evil.into(), ..v1::RoomInfo::default() }])),
         Some(Panel::Members { conversation: GROUP, members: vec![v1::Member { uid: 8, nickname: evil.into(), ..v1::Member::default() }] }),
         Some(Panel::Found(vec![v1::Profile { nickname: evil.into(), signature: evil.into(), ..v1::Profile::default() }])),
@@ -163,7 +172,8 @@ fn no_hostile_text_reaches_a_cell() {
             app.update(update);
             app.link = Link::Ended { code: evil.into() };
             for cell in &screen(&mut app, 100, 40).content {
-                let is_harmless = |c: char| !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+                let is_harmless =
+                    |c: char| !c.is_control() && !matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
                 assert!(cell.symbol().chars().all(is_harmless), "{:?}", cell.symbol());
             }
         }
@@ -191,7 +201,11 @@ fn sending_needs_an_open_conversation_and_keeps_the_line_if_there_is_none() {
 fn commands_act_on_the_selected_message_or_the_newest_that_fits() {
     let mut app = app(Lang::En);
     assert_eq!(submit(&mut app, "/recall"), [Intent::Recall { conversation: GROUP, target: 5 }], "mine");
-    assert_eq!(submit(&mut app, "/react 👍"), [Intent::React { conversation: GROUP, target: 8, emoji: "👍".into(), on: true }], "of others");
+    assert_eq!(
+        submit(&mut app, "/react 👍"),
+        [Intent::React { conversation: GROUP, target: 8, emoji: "👍".into(), on: true }],
+        "of others"
+    );
     app.key(KeyEvent::new(KeyCode::Up, KeyModifiers::SHIFT));
     app.key(KeyEvent::new(KeyCode::Up, KeyModifiers::SHIFT));
     let selected = app.open.as_ref().and_then(|open| open.selected).expect("a selection");
@@ -227,7 +241,12 @@ fn opening_another_conversation_keeps_the_draft_of_this_one() {
 #[test]
 fn what_is_on_screen_is_read_and_what_is_above_is_not() {
     let mut app = app(Lang::En);
-    let lines = |position| Update::Lines { conversation: GROUP, items: vec![Item::Message(message(GROUP, position, 2, "x"))], has_more: false, position };
+    let lines = |position| Update::Lines {
+        conversation: GROUP,
+        items: vec![Item::Message(message(GROUP, position, 2, "x"))],
+        has_more: false,
+        position,
+    };
     assert_eq!(app.update(lines(20)), [Intent::MarkRead { conversation: GROUP, seq: 20 }]);
     assert_eq!(app.update(lines(20)), [], "once");
     app.open.as_mut().expect("open").scroll = 5;
@@ -256,7 +275,8 @@ fn scrolling_up_stops_at_the_top_and_asks_for_older_lines() {
 fn lists_are_chosen_from() {
     let mut app = app(Lang::En);
     let request = |id, from, to| {
-        let mut request = v1::FriendRequest { id, from, to, nickname: format!("user {from}"), greeting: "你好".into(), ..v1::FriendRequest::default() };
+        let mut request =
+            v1::FriendRequest { id, from, to, nickname: format!("user {from}"), greeting: "你好".into(), ..v1::FriendRequest::default() };
         request.set_state(v1::RequestState::Pending);
         request
     };

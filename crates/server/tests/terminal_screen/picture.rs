@@ -26,7 +26,10 @@ fn the_picture_in_the_guide_is_what_is_drawn() {
         std::fs::write(&file, &drawn).expect("write the picture");
     }
     let kept = std::fs::read_to_string(&file).expect("read the picture");
-    assert!(kept == drawn, "docs/images/chat.svg is out of date: run `SKEIN_DRAW=1 cargo test -p skein-server --test terminal_screen picture`");
+    assert!(
+        kept == drawn,
+        "docs/images/chat.svg is out of date: run `SKEIN_DRAW=1 cargo test -p skein-server --test terminal_screen picture`"
+    );
 }
 
 /// One text element per run of cells that look alike; wide characters keep their two columns.
@@ -66,7 +69,8 @@ fn run(buffer: &Buffer, start: u16, y: u16, out: &mut String) -> u16 {
     let is_reversed = style.add_modifier.contains(Modifier::REVERSED);
     let colour = colour(style.fg.unwrap_or(Color::Reset));
     if is_reversed {
-        writeln!(out, "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"{}\" fill=\"{colour}\"/>", CELL.1).expect("write to memory");
+        writeln!(out, "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{length:.1}\" height=\"{}\" fill=\"{colour}\"/>", CELL.1)
+            .expect("write to memory");
     }
     if !text.trim().is_empty() || style.add_modifier.contains(Modifier::UNDERLINED) {
         let bold = if style.add_modifier.contains(Modifier::BOLD) { " font-weight=\"bold\"" } else { "" };
@@ -74,7 +78,8 @@ fn run(buffer: &Buffer, start: u16, y: u16, out: &mut String) -> u16 {
         let fill = if is_reversed { BACKGROUND } else { colour };
         let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(' ', "\u{a0}");
         let base = top + 13.5;
-        writeln!(out, "<text x=\"{left:.1}\" y=\"{base:.1}\" textLength=\"{length:.1}\" fill=\"{fill}\"{bold}{line}>{text}</text>").expect("write to memory");
+        writeln!(out, "<text x=\"{left:.1}\" y=\"{base:.1}\" textLength=\"{length:.1}\" fill=\"{fill}\"{bold}{line}>{text}</text>")
+            .expect("write to memory");
     }
     x
 }

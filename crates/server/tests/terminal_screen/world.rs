@@ -20,12 +20,27 @@ pub const NOW: i64 = 1_795_257_000_000;
 const MINUTE: i64 = 60_000;
 
 pub fn message(conversation: i64, seq: i64, author: i64, text: &str) -> v1::MessageState {
-    v1::MessageState { conversation, seq, at_ms: NOW - (30 - seq) * MINUTE, author, body: Some(skein_sdk::text(text)), ..v1::MessageState::default() }
+    v1::MessageState {
+        conversation,
+        seq,
+        at_ms: NOW - (30 - seq) * MINUTE,
+        author,
+        body: Some(skein_sdk::text(text)),
+        ..v1::MessageState::default()
+    }
 }
 
 fn conversation(id: i64, kind: v1::ConversationKind, title: &str, me: v1::Membership, last: v1::MessageState) -> v1::Conversation {
-    let mut conversation =
-        v1::Conversation { id, title: title.into(), me: Some(me), last: Some(last), members: 3, peer_read: 1, peer_delivered: 2, ..v1::Conversation::default() };
+    let mut conversation = v1::Conversation {
+        id,
+        title: title.into(),
+        me: Some(me),
+        last: Some(last),
+        members: 3,
+        peer_read: 1,
+        peer_delivered: 2,
+        ..v1::Conversation::default()
+    };
     conversation.set_kind(kind);
     conversation
 }
@@ -47,7 +62,13 @@ pub fn app(lang: Lang) -> App {
     let mut bo = conversation(BO, Direct, "", v1::Membership { muted: true, ..me(2) }, message(BO, 7, 3, "see you on Monday"));
     bo.peer = 3;
     let group = conversation(GROUP, Group, "周末爬山", me(3), mention.clone());
-    let room = conversation(ROOM, Room, "rust 大厅", v1::Membership { draft: "half a thought".into(), ..me(0) }, message(ROOM, 2, 4, "谁有经验？"));
+    let room = conversation(
+        ROOM,
+        Room,
+        "rust 大厅",
+        v1::Membership { draft: "half a thought".into(), ..me(0) },
+        message(ROOM, 2, 4, "谁有经验？"),
+    );
     app.update(Update::Conversations(vec![direct, group, bo, room]));
     app.open(GROUP);
     app.update(Update::Lines { conversation: GROUP, items: lines(mention), has_more: false, position: 0 });
@@ -61,7 +82,14 @@ fn mentioning(uid: i64, text: &str) -> v1::Body {
 
 fn lines(mention: v1::MessageState) -> Vec<Item> {
     use v1::entry::Event;
-    let event = |seq, author, event| v1::Entry { conversation: GROUP, seq, at_ms: NOW - (30 - seq) * MINUTE, author, event: Some(event), ..v1::Entry::default() };
+    let event = |seq, author, event| v1::Entry {
+        conversation: GROUP,
+        seq,
+        at_ms: NOW - (30 - seq) * MINUTE,
+        author,
+        event: Some(event),
+        ..v1::Entry::default()
+    };
     let mut edited = message(GROUP, 3, 2, "明天天气不错，去爬香山怎么样？");
     edited.edited_at_ms = edited.at_ms + MINUTE;
     edited.reactions = vec![v1::Reaction { emoji: "👍".into(), uids: vec![ME, 4] }, v1::Reaction { emoji: "❤️".into(), uids: vec![3] }];

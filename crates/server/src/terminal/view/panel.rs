@@ -41,13 +41,27 @@ fn title(app: &App, panel: &Panel) -> (String, &'static str) {
     let lang = app.lang;
     let (title, hint) = match panel {
         Panel::Help => (lang.pick("帮助", "Help"), lang.pick("↑↓ 翻页 · Esc 返回", "↑↓ scroll · Esc back")),
-        Panel::Friends(_) => (lang.pick("好友", "Friends"), lang.pick("回车聊天 · F3 好友申请 · /add 加好友 · Esc 返回", "Enter: chat · F3: requests · /add · Esc back")),
-        Panel::Requests(_) => (lang.pick("好友申请", "Friend requests"), lang.pick("回车接受 · Delete 拒绝 · Esc 返回", "Enter: accept · Delete: decline · Esc back")),
+        Panel::Friends(_) => (
+            lang.pick("好友", "Friends"),
+            lang.pick("回车聊天 · F3 好友申请 · /add 加好友 · Esc 返回", "Enter: chat · F3: requests · /add · Esc back"),
+        ),
+        Panel::Requests(_) => (
+            lang.pick("好友申请", "Friend requests"),
+            lang.pick("回车接受 · Delete 拒绝 · Esc 返回", "Enter: accept · Delete: decline · Esc back"),
+        ),
         Panel::Blocked(_) => (lang.pick("黑名单", "Blocked"), lang.pick("回车取消拉黑 · Esc 返回", "Enter: unblock · Esc back")),
-        Panel::Rooms(_) => (lang.pick("房间", "Rooms"), lang.pick("回车加入 · /room 创建 · Esc 返回", "Enter: join · /room creates one · Esc back")),
-        Panel::Members { .. } => (lang.pick("成员", "Members"), lang.pick("回车聊天 · /invite /remove · Esc 返回", "Enter: chat · /invite /remove · Esc back")),
-        Panel::Found(_) => (lang.pick("找到的用户", "People found"), lang.pick("回车申请加好友 · Esc 返回", "Enter: ask for friendship · Esc back")),
-        Panel::Devices(_) => (lang.pick("登录的设备", "Devices"), lang.pick("/end <编号> 下线 · Esc 返回", "/end <number> ends one · Esc back")),
+        Panel::Rooms(_) => {
+            (lang.pick("房间", "Rooms"), lang.pick("回车加入 · /room 创建 · Esc 返回", "Enter: join · /room creates one · Esc back"))
+        }
+        Panel::Members { .. } => {
+            (lang.pick("成员", "Members"), lang.pick("回车聊天 · /invite /remove · Esc 返回", "Enter: chat · /invite /remove · Esc back"))
+        }
+        Panel::Found(_) => {
+            (lang.pick("找到的用户", "People found"), lang.pick("回车申请加好友 · Esc 返回", "Enter: ask for friendship · Esc back"))
+        }
+        Panel::Devices(_) => {
+            (lang.pick("登录的设备", "Devices"), lang.pick("/end <编号> 下线 · Esc 返回", "/end <number> ends one · Esc back"))
+        }
     };
     (title.to_owned(), hint)
 }
@@ -62,7 +76,8 @@ fn rows(app: &App, panel: &Panel, columns: usize) -> Vec<Line<'static>> {
                 "" => friend.nickname.clone(),
                 remark => format!("{remark} ({})", friend.nickname),
             };
-            let note = |friend: &v1::Friend| format!("#{}{}", friend.uid, if friend.blocked { lang.pick(" 已拉黑", " blocked") } else { "" });
+            let note =
+                |friend: &v1::Friend| format!("#{}{}", friend.uid, if friend.blocked { lang.pick(" 已拉黑", " blocked") } else { "" });
             friends.iter().map(|friend| row(&name(friend), &note(friend))).collect()
         }
         Panel::Requests(requests) => requests.iter().map(|request| request_row(app, request, columns)).collect(),
@@ -79,7 +94,10 @@ fn rows(app: &App, panel: &Panel, columns: usize) -> Vec<Line<'static>> {
             };
             members.iter().map(|member| row(&name(member), &format!("{}#{}", role(member), member.uid))).collect()
         }
-        Panel::Found(profiles) => profiles.iter().map(|profile| row(&format!("{}  {}", profile.nickname, profile.signature), &format!("#{}", profile.uid))).collect(),
+        Panel::Found(profiles) => profiles
+            .iter()
+            .map(|profile| row(&format!("{}  {}", profile.nickname, profile.signature), &format!("#{}", profile.uid)))
+            .collect(),
         Panel::Devices(devices) => devices
             .iter()
             .map(|device| {
@@ -128,8 +146,11 @@ fn help(app: &App, columns: usize) -> Vec<Line<'static>> {
         ("Ctrl+C", lang.pick("退出", "quit")),
     ];
     let left = (columns / 2).min(28);
-    let row = |name: &str, meaning: &str| Line::from(vec![Span::raw(fit(name, left)), Span::styled(cut(&format!(" {meaning}"), columns.saturating_sub(left)), DIM)]);
-    let legend = lang.pick("▲ 置顶  ∅ 免打扰  + 群聊  # 房间  ✓ 已发送  ✓✓ 已送达", "▲ pinned  ∅ muted  + group  # room  ✓ sent  ✓✓ delivered");
+    let row = |name: &str, meaning: &str| {
+        Line::from(vec![Span::raw(fit(name, left)), Span::styled(cut(&format!(" {meaning}"), columns.saturating_sub(left)), DIM)])
+    };
+    let legend =
+        lang.pick("▲ 置顶  ∅ 免打扰  + 群聊  # 房间  ✓ 已发送  ✓✓ 已送达", "▲ pinned  ∅ muted  + group  # room  ✓ sent  ✓✓ delivered");
     let mut rows: Vec<Line<'static>> = keys.iter().map(|(key, meaning)| row(key, meaning)).collect();
     rows.push(Line::styled(cut(legend, columns), DIM));
     rows.extend(TABLE.iter().map(|help| row(&help.usage(), help.meaning(lang))));

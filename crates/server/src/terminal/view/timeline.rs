@@ -72,7 +72,8 @@ fn lay_out(app: &App, open: &Open, columns: usize, height: usize) -> (Vec<Line<'
         }
     }
     if open.items.is_empty() {
-        let text = if open.is_loading { app.lang.pick("读取中…", "loading…") } else { app.lang.pick("还没有消息", "no messages yet") };
+        let text =
+            if open.is_loading { app.lang.pick("读取中…", "loading…") } else { app.lang.pick("还没有消息", "no messages yet") };
         upwards.push(Line::styled(text.to_owned(), DIM));
     }
     let scroll = scroll.min(upwards.len().saturating_sub(height));
@@ -301,7 +302,11 @@ fn info_text(app: &App, author: &str, info: &v1::InfoChanged) -> Option<String> 
         facts.push(format!("{}{text}", lang.pick("公告：", "announced: ")));
     }
     if let Some(on) = info.muted_all {
-        let fact = if on { lang.pick("开启了全员禁言", "silenced everybody") } else { lang.pick("解除了全员禁言", "let everybody speak") };
+        let fact = if on {
+            lang.pick("开启了全员禁言", "silenced everybody")
+        } else {
+            lang.pick("解除了全员禁言", "let everybody speak")
+        };
         facts.push(fact.to_owned());
     }
     (!facts.is_empty()).then(|| format!("{author} {}", facts.join(" · ")))

@@ -1,4 +1,4 @@
-//! A server on a folder of its own, and the people who were in it before it started: all friends of each other.
+//! A server on a folder of its own, and the people who were in it before it started.
 
 use crate::http::Api;
 use crate::line::Line;
@@ -20,6 +20,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// A town before its server starts.
 pub struct Draft {
     names: Vec<String>,
+    are_friends: bool,
     settings: Vec<(String, String)>,
     environment: Vec<(String, String)>,
 }
@@ -33,10 +34,15 @@ pub struct Town {
 }
 
 impl Town {
-    /// `ann` has a session of class desktop; `ann/mobile` a further one of that class.
+    /// All are friends of each other. `ann` has a session of class desktop; `ann/mobile` a further one of that class.
     pub fn of(names: &[&str]) -> Draft {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
-        Draft { names, settings: cheap_passwords(), environment: Vec::new() }
+        Draft { names, are_friends: true, settings: cheap_passwords(), environment: Vec::new() }
+    }
+
+    /// Nobody knows anybody.
+    pub fn strangers(names: &[&str]) -> Draft {
+        Draft { are_friends: false, ..Self::of(names) }
     }
 
     pub fn uid(&self, name: &str) -> i64 {
@@ -49,10 +55,6 @@ impl Town {
 
     pub fn data(&self) -> &Path {
         self.server.data()
-    }
-
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn api(&self) -> Api {
@@ -121,7 +123,8 @@ impl Draft {
         for rate in ["login", "code", "register", "search"] {
             self = self.set(&format!("gate.rates.{rate}"), "{burst=10000,per_minute=10000}");
         }
-        for rate in ["account.log_ins_per_account", "account.log_ins_per_address", "account.code_requests_per_address", "contact.searches"] {
+        for rate in ["account.log_ins_per_account", "account.log_ins_per_address", "account.code_requests_per_address", "contact.searches"]
+        {
             self = self.set(&format!("logic.{rate}"), "{burst=10000,every_ms=1}");
         }
         self
@@ -130,7 +133,7 @@ impl Draft {
     pub async fn start(self) -> Town {
         let folder = tempfile::Builder::new().prefix("skein-town-").tempdir().unwrap();
         let data = folder.path().join("data");
-        let (people, tokens) = seed(&data, &self.names).await;
+        let (people, tokens) = seed(&data, &self.names, self.are_friends).await;
         let server = ServerProcess::start(self.options(&data)).await.unwrap();
         Town { server, people, tokens, draft: self, folder }
     }
@@ -144,14 +147,14 @@ impl Draft {
 }
 
 /// People of the folder before any server runs on it; returns their uids, and the tokens of their devices.
-pub async fn seed(data: &Path, names: &[String]) -> (BTreeMap<String, Uid>, BTreeMap<String, String>) {
+pub async fn seed(data: &Path, names: &[String], are_friends: bool) -> (BTreeMap<String, Uid>, BTreeMap<String, String>) {
     let seed = Seed::open(data).unwrap();
     let (mut people, mut tokens) = (BTreeMap::new(), BTreeMap::new());
     for name in names {
         let (user, class) = name.split_once('/').unwrap_or((name, "desktop"));
         if !people.contains_key(user) {
             let uid = seed.user(user).await.unwrap();
-            for friend in people.values() {
+            for friend in people.values().filter(|_| are_friends) {
                 seed.befriend(*friend, uid).await.unwrap();
             }
             people.insert(user.to_owned(), uid);

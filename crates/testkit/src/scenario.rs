@@ -243,7 +243,7 @@ impl Hand<'_> {
 
     pub async fn does(&self, conversation: &str, act: Act) -> String {
         let key = format!("k-{}", self.world.keys.fetch_add(1, Ordering::Relaxed));
-        self.device().order(Order::Do(Deed::new(self.world.id(conversation), key.clone(), act))).await;
+        self.device().order(Order::Do(Box::new(Deed::new(self.world.id(conversation), key.clone(), act)))).await;
         key
     }
 

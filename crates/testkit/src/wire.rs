@@ -49,7 +49,10 @@ pub enum Buffers {
 
 #[derive(Debug)]
 pub enum Heard {
-    Reply { seq: i32, reply: Reply },
+    Reply {
+        seq: i32,
+        reply: Reply,
+    },
     Push(Push),
     /// The server wants a pong with this payload; [`Mouth::pong`].
     Ping(Bytes),
@@ -81,8 +84,7 @@ enum AnyDecoder {
 /// Connects and logs in with a token.
 pub async fn log_in(at: Endpoints, transport: Transport, buffers: Buffers, token: &str) -> Result<(Mouth, Ears, v1::Hello)> {
     let (mut mouth, mut ears) = open(at, transport, buffers).await?;
-    let auth =
-        v1::Auth { token: token.to_owned(), major: skein_protocol::MAJOR, client: "testkit".to_owned(), ..v1::Auth::default() };
+    let auth = v1::Auth { token: token.to_owned(), major: skein_protocol::MAJOR, client: "testkit".to_owned(), ..v1::Auth::default() };
     let asked = mouth.ask(&Request::Auth(auth)).await?;
     let answer = tokio::time::timeout(PATIENCE, ears.hear()).await.context("no answer to the log-in")??;
     match answer {

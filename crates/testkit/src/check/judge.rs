@@ -96,7 +96,8 @@ pub fn lacks(timeline: Option<&Timeline>, expected: Option<&Expected>) -> Option
 
 /// What is on a screen that holds the right number of entries, but should not be.
 pub fn wrong_on_screen(timeline: &Timeline, log: &Log, visible: Visible) -> Option<String> {
-    let is_stored = |entry: &v1::Entry| log.get(&entry.seq).is_some_and(|stored| (stored.author, &stored.key) == (entry.author, &entry.key));
+    let is_stored =
+        |entry: &v1::Entry| log.get(&entry.seq).is_some_and(|stored| (stored.author, &stored.key) == (entry.author, &entry.key));
     if let Some(entry) = timeline.entries().find(|entry| !is_stored(entry)) {
         let stored = log.get(&entry.seq).map(|stored| &stored.key);
         return Some(format!("seq {} is {:?} here and {stored:?} in the log", entry.seq, entry.key));
@@ -141,7 +142,9 @@ pub fn deeds_against_log(truth: &Truth, town: &Town, doings: &[Doings<'_>]) -> V
         let uid = town.uid_of(doing.device);
         for deed in doing.deeds {
             let at = stored.remove(&(uid, deed.key.as_str()));
-            found.extend(deed_offence(truth, uid, deed, at.map(|(_, seq)| seq)).map(|offence| format!("{} {offence}", Town::label(doing.device))));
+            found.extend(
+                deed_offence(truth, uid, deed, at.map(|(_, seq)| seq)).map(|offence| format!("{} {offence}", Town::label(doing.device))),
+            );
         }
         found.extend(order_offences(doing, truth, uid));
     }
@@ -174,10 +177,13 @@ fn kind(act: &Act) -> String {
 
 fn holds(entry: &v1::Entry, uid: i64, deed: &Deed, truth: &Truth) -> bool {
     let is_it = (entry.author, &entry.key) == (uid, &deed.key);
-    let recalled = |seq: i64| truth.log(deed.conversation).values().any(|e| matches!(&e.event, Some(Event::Recalled(r)) if r.target == seq));
+    let recalled =
+        |seq: i64| truth.log(deed.conversation).values().any(|e| matches!(&e.event, Some(Event::Recalled(r)) if r.target == seq));
     match (&deed.request, &entry.event) {
         (Some(Request::Send(send)), Some(Event::Message(message))) => {
-            is_it && (message.body.as_ref().map(text_of) == send.body.as_ref().map(text_of) || (message.body.is_none() && recalled(entry.seq)))
+            is_it
+                && (message.body.as_ref().map(text_of) == send.body.as_ref().map(text_of)
+                    || (message.body.is_none() && recalled(entry.seq)))
         }
         (Some(Request::Edit(edit)), Some(Event::Edited(edited))) => is_it && edit.target == edited.target,
         // Whoever recalls what is recalled already is told of the first recall.
@@ -210,7 +216,12 @@ fn order_offences(doing: &Doings<'_>, truth: &Truth, uid: i64) -> Vec<String> {
         let stored = truth.log(place).values().filter(|entry| entry.author == uid && said.contains(entry.key.as_str()));
         let numbers: Vec<u32> = stored.filter_map(|entry| entry.key.rsplit('-').next()?.parse().ok()).collect();
         if let Some(pair) = numbers.windows(2).find(|pair| pair[0] > pair[1]) {
-            found.push(format!("{} said {} before {}, and they are stored the other way round", Town::label(doing.device), pair[1], pair[0]));
+            found.push(format!(
+                "{} said {} before {}, and they are stored the other way round",
+                Town::label(doing.device),
+                pair[1],
+                pair[0]
+            ));
         }
     }
     found

@@ -79,7 +79,8 @@ impl Planted {
 impl Checker {
     /// Makes the template that every seed starts from.
     pub async fn new(parallel: usize, keep: bool) -> Result<Self> {
-        let temporary = tempfile::Builder::new().prefix("skein-check-").tempdir_in(fast_folder()?).context("make a folder for the seeds")?;
+        let temporary =
+            tempfile::Builder::new().prefix("skein-check-").tempdir_in(fast_folder()?).context("make a folder for the seeds")?;
         let (folder, guard) = if keep { (temporary.keep(), None) } else { (temporary.path().to_owned(), Some(temporary)) };
         let template = folder.join("template");
         let town = Town::found(&template).await.context("found the town")?;

@@ -18,6 +18,8 @@ const DAN: usize = 3;
 
 /// Small bounds, so that little data goes beyond them: queues of a connection and pages of sync, in bytes.
 pub const SETTINGS: [(&str, usize); 2] = [("comet.queue_bytes_max", 16 * 1024), ("logic.page_bytes", 8 * 1024)];
+/// Connections cut while a message is said.
+const RACERS: usize = 3;
 const FLOOD_MESSAGES: usize = 16;
 const FLOOD_BYTES: usize = 5_000;
 const ABSENCE_BYTES: usize = 2_500;
@@ -38,7 +40,11 @@ impl Place {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    Do { device: usize, place: Place, act: Act },
+    Do {
+        device: usize,
+        place: Place,
+        act: Act,
+    },
     /// Cut the connection; the device comes back at once.
     Cut(usize),
     Offline(usize),
@@ -139,7 +145,11 @@ impl Writer {
         self.steps.push(Step::Arm(0));
         // A message alone in its commit is what nothing later can make good.
         let is_sparse = topology == Topology::Split || self.rng.one_in(4);
-        if is_sparse { self.single_messages(24, topology) } else { self.traffic(36) }
+        if is_sparse {
+            self.single_messages(20, topology)
+        } else {
+            self.traffic(30)
+        }
         self.steps.extend([Step::AwaitKill(0), Step::Quiet]);
         self.newcomers();
         self.corrections();
@@ -147,13 +157,13 @@ impl Writer {
         self.long_absence();
         self.races(8);
         self.steps.push(Step::Arm(1));
-        self.traffic(36);
+        self.traffic(32);
         self.steps.extend([Step::AwaitKill(1), Step::Quiet]);
         self.coming_and_going();
         self.removal();
         let last = kills.len() - 1;
         self.steps.push(Step::Arm(last));
-        self.traffic(40);
+        self.traffic(32);
         self.steps.extend([Step::AwaitKill(last), Step::Quiet]);
         Plan { seed: self.seed, topology, cuts_power, slow, kills, steps: self.steps }
     }
@@ -269,12 +279,10 @@ impl Writer {
         for _ in 0..rounds {
             let place = *self.rng.pick(&[Place::Direct, Place::Group, Place::Group]);
             let speaker = self.speaker(place);
-            for person in self.speakers[place as usize].clone() {
-                for device in devices_of(person) {
-                    if device != speaker {
-                        self.steps.push(Step::Cut(device));
-                    }
-                }
+            let others: Vec<usize> = (0..DEVICES).filter(|device| *device != speaker && self.is_in(place, *device)).collect();
+            for _ in 0..RACERS {
+                let device = *self.rng.pick(&others);
+                self.steps.push(Step::Cut(device));
             }
             for _ in 0..self.rng.between(1, 5) {
                 self.say(speaker, place, 0);
@@ -374,6 +382,10 @@ impl Writer {
     fn words(&mut self, padding: usize) -> String {
         self.said += 1;
         format!("{}.{}{}", self.seed, self.said, " ~".repeat(padding / 2))
+    }
+
+    fn is_in(&self, place: Place, device: usize) -> bool {
+        self.speakers[place as usize].contains(&person_of(device))
     }
 
     fn speaker(&mut self, place: Place) -> usize {

@@ -8,8 +8,8 @@ use super::plan::{DEVICES, PEOPLE, Place, Plan, Promises, SETTINGS, Step, device
 use super::supervise::{Controls, Kills, supervise};
 use super::town::Town;
 use super::truth::{self, Truth, Witness};
-use crate::cluster::{Cluster, Setup};
 use crate::cluster::Topology;
+use crate::cluster::{Cluster, Setup};
 use crate::device::deed::{Act, Deed, Outcome};
 use crate::device::{Board, Description, Device, Order};
 use crate::seed;
@@ -205,7 +205,7 @@ impl<'a> Run<'a> {
         self.keys += 1;
         let key = format!("{}-{device}-{}", self.plan.seed, self.keys);
         let deed = Deed::new(self.arena.town.id(place), key, act);
-        self.devices[device].order(Order::Do(deed)).await;
+        self.devices[device].order(Order::Do(Box::new(deed))).await;
     }
 
     async fn absent(&mut self, device: usize, order: Order) {
@@ -253,8 +253,10 @@ impl<'a> Run<'a> {
 
     /// Entries of rooms reach whomever comet knows. Everything else goes by the core's memory of connections, which is lost
     /// with a core that is apart: it comes again after the next renewal.
-    fn patience(&self, place: Place, lack: &Lack) -> Duration {
-        let survives = matches!((place, lack), (Place::Room, Lack::Entries(_)));
+    fn patience(&self, place: Place, device: usize, lack: &Lack) -> Duration {
+        // Dan joins the room after the kill: that, too, is told to the connections that the core knows.
+        let was_in_room = person_of(device) != PEOPLE - 1;
+        let survives = was_in_room && matches!((place, lack), (Place::Room, Lack::Entries(_)));
         if survives || self.plan.topology == Topology::AllInOne { STANDSTILL } else { STANDSTILL + RENEW_EVERY }
     }
 
@@ -312,14 +314,16 @@ impl<'a> Run<'a> {
     fn lacking(&self) -> Vec<Lacking> {
         let facts = self.facts();
         let (mut lacking, mut wrong) = (Vec::new(), Vec::new());
-        for (device, place) in (0..DEVICES).filter(|device| !self.absent[*device]).flat_map(|device| Place::ALL.map(|place| (device, place))) {
+        for (device, place) in
+            (0..DEVICES).filter(|device| !self.absent[*device]).flat_map(|device| Place::ALL.map(|place| (device, place)))
+        {
             let (town, id) = (&self.arena.town, self.arena.town.id(place));
             let expected = judge::expected(&self.truth, town, place, person_of(device), &facts);
             let mind = self.devices[device].mind();
             let timeline = mind.timelines.get(&id);
             let told = |text: &str| format!("{} {place:?} {text}", Town::label(device));
             if let Some(lack) = judge::lacks(timeline, expected.as_ref()) {
-                let patience = self.patience(place, &lack);
+                let patience = self.patience(place, device, &lack);
                 let (Lack::Entries(text) | Lack::Other(text)) = lack;
                 lacking.push(Lacking { what: told(&text), patience });
             } else if let (Some(timeline), Some(expected), true) = (timeline, expected, lacking.is_empty()) {
@@ -483,7 +487,10 @@ async fn look(
     };
     let (history, view) = shown;
     let mut offences = Vec::new();
-    offences.extend(judge::difference(&history, &truth::history(truth.log(town.id(place)), expected.visible)).map(|difference| format!("history: {difference}")));
+    offences.extend(
+        judge::difference(&history, &truth::history(truth.log(town.id(place)), expected.visible))
+            .map(|difference| format!("history: {difference}")),
+    );
     let unread = view.me.unwrap_or_default().unread;
     if unread != expected.unread {
         offences.push(format!("the server says unread {unread}, should be {}", expected.unread));

@@ -39,11 +39,8 @@ impl Town {
             }
         }
         let [ann, bob, cat, dan]: [Uid; PEOPLE] = [users[0], users[1], users[2], users[3]];
-        let conversations = [
-            seed.direct(ann, bob).await?,
-            seed.group("group", ann, &[bob, cat]).await?,
-            seed.room("room", ann, &[bob, cat]).await?,
-        ];
+        let conversations =
+            [seed.direct(ann, bob).await?, seed.group("group", ann, &[bob, cat]).await?, seed.room("room", ann, &[bob, cat]).await?];
         seed.close();
         let uids = [ann, bob, cat, dan].map(|uid| uid.0);
         Ok(Self { uids, tokens, witnesses, conversations: conversations.map(|id| id.0) })
@@ -58,7 +55,7 @@ impl Town {
     }
 
     pub fn label(device: usize) -> String {
-        format!("{}-{}", NAMES[person_of(device)], if device % 2 == 0 { "desktop" } else { "mobile" })
+        format!("{}-{}", NAMES[person_of(device)], if device.is_multiple_of(2) { "desktop" } else { "mobile" })
     }
 
     pub fn name(person: usize) -> &'static str {

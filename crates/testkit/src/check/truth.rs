@@ -46,7 +46,8 @@ impl Truth {
         let mut found = Vec::new();
         for (id, log) in &self.logs {
             for (seq, entry) in log {
-                let same = later.log(*id).get(seq).is_some_and(|now| (now.author, &now.key, now.at_ms) == (entry.author, &entry.key, entry.at_ms));
+                let same =
+                    later.log(*id).get(seq).is_some_and(|now| (now.author, &now.key, now.at_ms) == (entry.author, &entry.key, entry.at_ms));
                 if !same {
                     found.push(format!("conversation {id} seq {seq} was read before as {:?} and is gone or another now", entry.key));
                 }

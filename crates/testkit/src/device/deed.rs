@@ -10,22 +10,43 @@ use super::timeline::text_body;
 /// A thing a person does. `pick` chooses among what is on the screen when its turn comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
-    Send { text: String },
+    Send {
+        text: String,
+    },
     /// Sent, then the connection is cut and the deed forgotten: nobody ever learns the outcome.
-    SendAndForget { text: String },
+    SendAndForget {
+        text: String,
+    },
     /// Names an `after` that was never sent: must be refused.
-    SendOutOfOrder { text: String },
+    SendOutOfOrder {
+        text: String,
+    },
     /// The newest acked message once more, with its key: must get its seq again.
     SendAgain,
     /// The key of the newest acked message with other words: must be refused.
-    SendConflict { text: String },
-    Edit { pick: u32, text: String },
-    Recall { pick: u32 },
-    React { pick: u32, emoji: String, on: bool },
+    SendConflict {
+        text: String,
+    },
+    Edit {
+        pick: u32,
+        text: String,
+    },
+    Recall {
+        pick: u32,
+    },
+    React {
+        pick: u32,
+        emoji: String,
+        on: bool,
+    },
     /// Everything that is on the screen.
     MarkRead,
-    Invite { uid: i64 },
-    Remove { uid: i64 },
+    Invite {
+        uid: i64,
+    },
+    Remove {
+        uid: i64,
+    },
     JoinRoom,
     Leave,
 }
@@ -103,8 +124,9 @@ impl Deed {
                 target.map(|target| Request::Edit(v1::Edit { conversation, key, target, body: Some(text_body(text)) }))
             }
             Act::Recall { .. } => target.map(|target| Request::Recall(v1::Recall { conversation, key, target })),
-            Act::React { emoji, on, .. } => target
-                .map(|target| Request::React(v1::React { conversation, key, target, emoji: emoji.clone(), on: *on })),
+            Act::React { emoji, on, .. } => {
+                target.map(|target| Request::React(v1::React { conversation, key, target, emoji: emoji.clone(), on: *on }))
+            }
             Act::MarkRead => (newest_read > 0).then_some(Request::MarkRead(v1::MarkRead { conversation, seq: newest_read })),
             Act::Invite { uid } => Some(Request::Invite(v1::Invite { conversation, key, uids: vec![*uid] })),
             Act::Remove { uid } => Some(Request::RemoveMember(v1::RemoveMember { conversation, key, uid: *uid })),

@@ -572,7 +572,9 @@ fn summary(reply: &Reply) -> String {
             format!("page [{}] more {}", changes.collect::<Vec<_>>().join(", "), page.more)
         }
         Reply::Entries(entries) => format!("entries {} {:?} head {}", entries.conversation, seqs(&entries.entries), entries.head),
-        Reply::MembershipReply(reply) => format!("membership of {} {:?}", reply.conversation, reply.me.as_ref().map(|me| (me.read, me.unread))),
+        Reply::MembershipReply(reply) => {
+            format!("membership of {} {:?}", reply.conversation, reply.me.as_ref().map(|me| (me.read, me.unread)))
+        }
         Reply::ConversationReply(reply) => format!("conversation {:?}", reply.conversation.as_ref().map(|view| (view.id, view.head))),
         other => format!("{other:?}").chars().take(120).collect(),
     }

@@ -26,7 +26,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(25);
 /// What the one who plays a device may ask of it.
 #[derive(Debug, Clone)]
 pub enum Order {
-    Do(Deed),
+    Do(Box<Deed>),
     /// Cut the connection and come back at once.
     Cut,
     /// Cut the connection and stay away.
@@ -196,19 +196,21 @@ impl Body {
 
     /// One who does not read asks for nothing either.
     async fn ask_what_is_due(&mut self, mouth: &mut Mouth) -> Result<Option<Over>> {
-        while self.is_reading {
+        if !self.is_reading {
+            return Ok(None);
+        }
+        loop {
             let now = Instant::now();
             if self.mind().is_stuck(now) {
                 return Ok(Some(Over::Lost("a request has no answer".to_owned())));
             }
-            let Some(request) = self.mind().next_request(now) else { break };
+            let Some(request) = self.mind().next_request(now) else { return Ok(None) };
             let seq = mouth.ask(&request).await?;
             self.mind().sent(seq, &request, Instant::now());
             if self.mind().forget_sent() {
                 return Ok(Some(Over::CutByOrder));
             }
         }
-        Ok(None)
     }
 
     async fn heard(&mut self, heard: Heard, mouth: &mut Mouth) -> Result<Option<Over>> {
@@ -232,7 +234,7 @@ impl Body {
     /// Returns whether the connection ends by it.
     fn take(&mut self, order: Order) -> bool {
         match order {
-            Order::Do(deed) => self.mind().want(deed),
+            Order::Do(deed) => self.mind().want(*deed),
             Order::Cut => return true,
             Order::GoOffline => {
                 self.is_away = true;

@@ -61,10 +61,9 @@ impl Timeline {
         if self.removed_at.is_some_and(|end| entry.seq > end) {
             self.offences.push(format!("told of seq {} after the removal at {:?}", entry.seq, self.removed_at));
         }
-        if let Some(known) = self.entries.get(&entry.seq).or_else(|| self.early.get(&entry.seq)) {
-            if (known.author, &known.key) != (entry.author, &entry.key) {
-                self.offences.push(format!("seq {} is {:?} and {:?}", entry.seq, known.key, entry.key));
-            }
+        let known = self.entries.get(&entry.seq).or_else(|| self.early.get(&entry.seq));
+        if let Some(known) = known.filter(|known| (known.author, &known.key) != (entry.author, &entry.key)) {
+            self.offences.push(format!("seq {} is {:?} and {:?}", entry.seq, known.key, entry.key));
         }
         self.head = self.head.max(entry.seq);
         if matches!(&entry.event, Some(Event::Left(left)) if left.uid == me) {
@@ -189,7 +188,11 @@ pub fn lines<'a>(entries: impl Iterator<Item = &'a v1::Entry>) -> BTreeMap<i64, 
             Some(Event::Reacted(reacted)) => {
                 let reaction = (reacted.emoji.clone(), entry.author);
                 if let Some(line) = lines.get_mut(&reacted.target) {
-                    if reacted.on { line.reactions.insert(reaction) } else { line.reactions.remove(&reaction) };
+                    if reacted.on {
+                        line.reactions.insert(reaction)
+                    } else {
+                        line.reactions.remove(&reaction)
+                    };
                 }
             }
             _ => {}

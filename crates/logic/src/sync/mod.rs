@@ -87,6 +87,7 @@ impl Sync {
     async fn page(&self, uid: Uid, cursor: SyncCursor, committed: Vec<Revision>) -> Result<SyncPage> {
         let SyncCursor { epoch, from, paging } = cursor;
         let is_first = paging.is_none();
+        let latest = committed.clone();
         let begin = || Paging { to: committed, step: Step::Conversations { shard: 0, above: ConversationId(0) } };
         let Paging { to, mut step } = paging.unwrap_or_else(begin);
         let log_shard = self.conversations.shard_of(uid);
@@ -111,7 +112,9 @@ impl Sync {
                     return Ok(page.unfinished(cursor, is_first));
                 }
                 (Filled::Done, Step::Log { .. }) => {
-                    return Ok(page.finished(SyncCursor { epoch, from: to, paging: None }));
+                    // Later pages may be asked for on another connection, which heard no push of what came since the first.
+                    let is_stale = !is_first && to.iter().zip(&latest).any(|(reached, committed)| reached < committed);
+                    return Ok(page.finished(SyncCursor { epoch, from: to, paging: None }, is_stale));
                 }
                 (Filled::Done, Step::Conversations { shard, .. }) if usize::from(shard) + 1 < from.len() => {
                     Step::Conversations { shard: shard + 1, above: ConversationId(0) }
@@ -256,7 +259,8 @@ impl Page {
         page
     }
 
-    fn finished(self, cursor: SyncCursor) -> SyncPage {
-        SyncPage { cursor: cursor.seal(), more: false, ..self.page }
+    /// `more`: something is behind the revisions that this sync set out for.
+    fn finished(self, cursor: SyncCursor, more: bool) -> SyncPage {
+        SyncPage { cursor: cursor.seal(), more, ..self.page }
     }
 }

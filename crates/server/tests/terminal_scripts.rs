@@ -143,7 +143,12 @@ async fn scripts_send_and_follow_and_resume_where_they_were() {
         sent(by_email).await;
     }
     let mut again = Tail::start(tail()).await;
-    assert_eq!(again.next().await["text"], "missed one");
+    let mut resumed = again.next().await;
+    if resumed["text"] == "two\n\u{1b}[31mlines" {
+        // Killed after it printed and before it kept the position: the last line comes once more.
+        resumed = again.next().await;
+    }
+    assert_eq!(resumed["text"], "missed one");
     assert_eq!(again.next().await["text"], "missed two");
 
     // Whoever read the lines has gone: it ends without a word.

@@ -39,7 +39,8 @@ async fn a_flood_of_bad_handshakes_is_a_few_lines() {
             }
             2 => shout(address, &[0xff; 64]).await,
             _ => {
-                let upgrade = "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n";
+                let upgrade =
+                    "GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n\r\n";
                 shout(public, upgrade.as_bytes()).await;
             }
         }

@@ -7,10 +7,7 @@ use std::path::Path;
 fn the_operator_guide_is_fresh() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/operator-guide.md");
     let guide = std::fs::read_to_string(&path).unwrap();
-    let pages = [
-        ("config", skein_server::config::reference::markdown()),
-        ("metrics", skein_server::telemetry::metrics::markdown()),
-    ];
+    let pages = [("config", skein_server::config::reference::markdown()), ("metrics", skein_server::telemetry::metrics::markdown())];
     let fresh = pages.iter().fold(guide.clone(), |guide, (name, page)| replaced(&guide, name, page));
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, &fresh).unwrap();

@@ -40,7 +40,8 @@ struct Reader {
 
 impl Readers {
     pub fn new(database: PathBuf, readers: usize) -> Self {
-        let pool = Pool { database, idle: Mutex::new(Vec::new()), started: Instant::now(), seconds: histogram!("skein_store_read_seconds") };
+        let pool =
+            Pool { database, idle: Mutex::new(Vec::new()), started: Instant::now(), seconds: histogram!("skein_store_read_seconds") };
         Self { pool: Arc::new(pool), turns: Arc::new(Semaphore::new(readers)) }
     }
 

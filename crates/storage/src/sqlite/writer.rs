@@ -94,7 +94,8 @@ impl Writer {
         fatal: Fatal,
     ) -> std::io::Result<(Self, std::thread::JoinHandle<()>)> {
         let queue = Arc::new(Queue::new());
-        let thread = Thread { connection, queue: queue.clone(), shared, checkpointer, fatal, counters: HashMap::new(), meters: Meters::new() };
+        let thread =
+            Thread { connection, queue: queue.clone(), shared, checkpointer, fatal, counters: HashMap::new(), meters: Meters::new() };
         let handle = std::thread::Builder::new().name("store-writer".into()).spawn(move || thread.run())?;
         Ok((Self { queue }, handle))
     }

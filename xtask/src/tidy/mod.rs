@@ -7,6 +7,7 @@
 
 mod arrows;
 mod links;
+mod requirements;
 mod rust_text;
 mod sources;
 
@@ -30,6 +31,7 @@ pub const RULES: &[Rule] = &[
     Rule { name: "no unsafe", check: sources::check_unsafe },
     Rule { name: "no IO in contracts", check: sources::check_contracts_do_no_io },
     Rule { name: "links", check: links::check },
+    Rule { name: "requirements", check: requirements::check },
 ];
 
 #[derive(Debug)]

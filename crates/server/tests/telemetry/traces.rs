@@ -31,10 +31,41 @@ async fn one_message_is_one_trace_over_all_hops() {
     let appends: Vec<Span> = collector.spans().into_iter().filter(|span| span.name == "append").collect();
     assert_eq!(appends.len(), 1, "{appends:?}");
     let spans = collector.trace(&appends[0].trace);
-    let hops = [("", "comet.command"), ("comet.command", "command"), ("command", "append"), ("append", "fan_out"), ("fan_out", "deliver")];
-    assert_eq!(line(&spans), hops);
+    assert_eq!(line(&spans), HOPS);
     assert_eq!(spans[0].parent, "", "the first hop is the root");
     assert!(spans.iter().all(|span| span.begun <= span.ended));
+}
+
+const HOPS: [(&str, &str); 5] =
+    [("", "comet.command"), ("comet.command", "command"), ("command", "append"), ("append", "fan_out"), ("fan_out", "deliver")];
+
+#[tokio::test]
+async fn a_trace_goes_on_between_processes() {
+    let (collector, otlp) = Collector::start().await;
+    // Free a moment ago; the core must know it before the Comet is there.
+    let comet_rpc = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let peers = format!("peers.comets=[{{node=\"comet-1\",address=\"http://{comet_rpc}\"}}]");
+    let roles = "node.roles=[\"gate\",\"status\",\"verify\",\"logic\",\"job\"]";
+    let mut core = Server::start(&[&otlp, roles, &peers, "node.name=core", "listen.logic_rpc=127.0.0.1:0"], &ONLY_AT_THE_END).await;
+    let settings = [
+        otlp,
+        "node.roles=[\"comet\"]".to_owned(),
+        "node.name=comet-1".to_owned(),
+        format!("listen.comet_rpc={comet_rpc}"),
+        format!("peers.logic=http://{}", core.listening.logic_rpc.unwrap()),
+        format!("peers.secret_file={}", core.data().join("internal.secret").display()),
+    ];
+    let mut comet = Server::start(&settings.each_ref().map(String::as_str), &ONLY_AT_THE_END).await;
+    let [ann, bo] = core.friends().await;
+    let (mut ann_device, mut bo_device) = (comet.connect(&ann).await, comet.connect(&bo).await);
+    let conversation = ann_device.direct(&bo).await;
+    assert!(matches!(ann_device.send(conversation, "far").await, Reply::Ack(_)));
+    bo_device.expect_message("far").await;
+    ann_device.expect_message("far").await;
+    comet.stop().await;
+    core.stop().await;
+    let appends: Vec<Span> = collector.spans().into_iter().filter(|span| span.name == "append").collect();
+    assert_eq!(line(&collector.trace(&appends[0].trace)), HOPS);
 }
 
 #[tokio::test]

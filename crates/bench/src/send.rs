@@ -106,7 +106,13 @@ async fn seed(data: &Path, count: usize) -> Result<Vec<Sender>> {
 }
 
 async fn start(data: &Path, folder: &Path, sync_delay: Option<Duration>) -> Result<ServerProcess> {
-    let mut options = Options::on(data).set("telemetry.log", "warn").set("logic.sends.burst", 1_000_000_000);
+    // What a bench measures must not be the limits of one user.
+    let mut options = Options::on(data)
+        .set("telemetry.log", "warn")
+        .set("logic.sends.burst", 1_000_000_000)
+        .set("logic.sends.every_ms", 1)
+        .set("comet.commands_per_second", 1_000_000)
+        .set("comet.commands_burst", 1_000_000);
     if let Some(fsync_delay) = sync_delay {
         let power = PowerCut::new(data, &folder.join("journal"))?;
         options.power = Some((power, skein_testkit::powercut::Options { fsync_delay, skip_real_fsync: true, ..Default::default() }));

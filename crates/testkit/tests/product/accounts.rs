@@ -12,7 +12,7 @@ use std::path::Path;
 
 /// Where the codes come out.
 enum Codes {
-    Mail(MailSink),
+    Mail(Box<MailSink>),
     /// `/dev/mailbox`, and how many mails were looked at.
     Mailbox(Api, usize),
 }
@@ -162,7 +162,7 @@ async fn two_users_do_everything_in_order() {
     let sink = MailSink::start().await;
     let draft = sink.settings().into_iter().fold(empty_town(), |draft, (key, value)| draft.set(key, value));
     let town = draft.start().await;
-    story(&town, &mut Codes::Mail(sink)).await;
+    story(&town, &mut Codes::Mail(Box::new(sink))).await;
     assert_eq!(town.metric("skein_mails_total{outcome=\"sent\"").await, 3.0, "one mail a code");
     assert_eq!(town.api().get("/dev/mailbox").await.status, 404, "with SMTP there is no mailbox to look into");
 }
@@ -173,7 +173,7 @@ async fn no_secret_stays_in_log_or_store() {
     let sink = MailSink::start().await;
     let draft = sink.settings().into_iter().fold(empty_town(), |draft, (key, value)| draft.set(key, value));
     let mut town = draft.set("telemetry.log", "trace").start().await;
-    let mut secrets = story(&town, &mut Codes::Mail(sink)).await;
+    let mut secrets = story(&town, &mut Codes::Mail(Box::new(sink))).await;
     secrets.push(("mail password", format!("\"{}\"", MailSink::PASSWORD)));
     secrets.push(("internal secret", std::fs::read_to_string(town.data().join("internal.secret")).unwrap().trim().to_owned()));
     secrets.push(("API key", std::fs::read_to_string(town.data().join("push-api.key")).unwrap().trim().to_owned()));

@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 type Log = Mutex<Vec<&'static str>>;
@@ -131,21 +131,39 @@ fn a_failed_blocking_task_fails_alone() {
 }
 
 #[test]
-fn a_pool_that_stops_under_load_ends_what_runs_and_starts_nothing_more() {
+fn a_pool_that_stops_under_load_loses_no_task_and_doubles_none() {
+    const THREADS: usize = 64;
     let runtime = runtime();
     let (started, finished) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    for _ in 0..1_000 {
-        let (started, finished) = (started.clone(), finished.clone());
+    let gate = Arc::new(Mutex::new(()));
+    let shut = gate.lock().unwrap();
+    let commit = |_| {
+        let (started, finished, gate) = (started.clone(), finished.clone(), gate.clone());
         runtime.spawn_blocking(move || {
             started.fetch_add(1, Ordering::SeqCst);
-            std::thread::sleep(Duration::from_millis(1));
+            drop(gate.lock());
             finished.fetch_add(1, Ordering::SeqCst);
-        });
+        })
+    };
+    let tasks: Vec<_> = (0..1_000).map(commit).collect();
+    wait_until(|| started.load(Ordering::SeqCst) == THREADS);
+    runtime.shutdown_background();
+    drop(shut);
+
+    // Whoever waits for a task is told: it ran to its end, or it never began.
+    let waiting = Builder::new_current_thread().build().unwrap();
+    let outcomes: Vec<_> = tasks.into_iter().map(|task| waiting.block_on(task)).collect();
+    let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert!(outcomes.iter().flat_map(|outcome| outcome.as_ref().err()).all(|error| error.is_cancelled()));
+    assert!(done >= THREADS, "{done} ran, and {THREADS} had begun");
+    assert_eq!((started.load(Ordering::SeqCst), finished.load(Ordering::SeqCst)), (done, done));
+    wait_until(|| Arc::strong_count(&started) == 1);
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not within 20 seconds");
+        std::thread::yield_now();
     }
-    // Waits for what runs; what still queues never starts.
-    drop(runtime);
-    let started = started.load(Ordering::SeqCst);
-    assert_eq!(started, finished.load(Ordering::SeqCst), "no task was torn");
-    std::thread::sleep(Duration::from_millis(5));
-    assert_eq!(started, finished.load(Ordering::SeqCst), "and none began later");
 }

@@ -161,9 +161,10 @@ async fn long_messages_and_other_transports_meet() {
     assert_eq!(too_long["payload"]["code"], "too_large");
     // Six of them are one page of history, longer than 65,535 bytes would be one frame: pages stay below.
     bob.send(number, &"y".repeat(16_384)).await;
+    let of_bob = json!(town.uid("bob").to_string());
     let push = loop {
         let push = sockets.hear_of("ann", "serverMessages").await;
-        if push["payload"]["entries"][0]["author"] == town.uid("bob").to_string() {
+        if push["payload"]["entries"][0]["author"] == of_bob {
             break push;
         }
     };

@@ -26,42 +26,119 @@ pub enum Command {
         after: Option<IdempotencyKey>,
     },
     /// Edit, recall, react, and every change to a group: one entry each.
-    Change { conversation: ConversationId, key: IdempotencyKey, event: EntryEvent },
-    MarkRead { conversation: ConversationId, seq: Seq },
-    MarkDelivered { conversation: ConversationId, seq: Seq },
-    Typing { conversation: ConversationId },
-    ChangeSettings { conversation: ConversationId, change: SettingsChange },
+    Change {
+        conversation: ConversationId,
+        key: IdempotencyKey,
+        event: EntryEvent,
+    },
+    MarkRead {
+        conversation: ConversationId,
+        seq: Seq,
+    },
+    MarkDelivered {
+        conversation: ConversationId,
+        seq: Seq,
+    },
+    Typing {
+        conversation: ConversationId,
+    },
+    ChangeSettings {
+        conversation: ConversationId,
+        change: SettingsChange,
+    },
 
-    Sync { cursor: String },
+    Sync {
+        cursor: String,
+    },
     /// Older than `before`, or newer than `after`; neither: from the head.
-    History { conversation: ConversationId, before: Option<Seq>, after: Option<Seq>, count: u32 },
-    Pull { conversation: ConversationId, from: Seq, to: Seq },
+    History {
+        conversation: ConversationId,
+        before: Option<Seq>,
+        after: Option<Seq>,
+        count: u32,
+    },
+    Pull {
+        conversation: ConversationId,
+        from: Seq,
+        to: Seq,
+    },
 
-    OpenDirect { uid: Uid },
-    CreateGroup { key: IdempotencyKey, title: String, uids: Vec<Uid> },
-    CreateRoom { key: IdempotencyKey, title: String },
-    GetConversation { conversation: ConversationId },
-    JoinRoom { conversation: ConversationId },
-    ListMembers { conversation: ConversationId, cursor: String, count: u32 },
+    OpenDirect {
+        uid: Uid,
+    },
+    CreateGroup {
+        key: IdempotencyKey,
+        title: String,
+        uids: Vec<Uid>,
+    },
+    CreateRoom {
+        key: IdempotencyKey,
+        title: String,
+    },
+    GetConversation {
+        conversation: ConversationId,
+    },
+    JoinRoom {
+        conversation: ConversationId,
+    },
+    ListMembers {
+        conversation: ConversationId,
+        cursor: String,
+        count: u32,
+    },
     /// Watching itself is the connection's business.
-    ListRooms { cursor: String, count: u32 },
+    ListRooms {
+        cursor: String,
+        count: u32,
+    },
 
-    Search { by: SearchBy, cursor: String },
-    Apply { uid: Uid, greeting: String },
-    ListRequests { cursor: String },
-    Answer { request: RequestId, accept: bool },
-    ChangeRemark { uid: Uid, remark: String },
-    DeleteFriend { uid: Uid },
-    Block { uid: Uid, on: bool },
-    ListFriends { cursor: String, count: u32 },
-    ListBlocked { cursor: String, count: u32 },
+    Search {
+        by: SearchBy,
+        cursor: String,
+    },
+    Apply {
+        uid: Uid,
+        greeting: String,
+    },
+    ListRequests {
+        cursor: String,
+    },
+    Answer {
+        request: RequestId,
+        accept: bool,
+    },
+    ChangeRemark {
+        uid: Uid,
+        remark: String,
+    },
+    DeleteFriend {
+        uid: Uid,
+    },
+    Block {
+        uid: Uid,
+        on: bool,
+    },
+    ListFriends {
+        cursor: String,
+        count: u32,
+    },
+    ListBlocked {
+        cursor: String,
+        count: u32,
+    },
 
-    GetProfiles { uids: Vec<Uid> },
-    ChangeProfile { change: ProfileChange },
+    GetProfiles {
+        uids: Vec<Uid>,
+    },
+    ChangeProfile {
+        change: ProfileChange,
+    },
 
     ListDevices,
     /// Ends one of my sessions; `None`: the calling one.
-    LogOut { session: Option<SessionId> },
+    LogOut {
+        session: Option<SessionId>,
+    },
     LogOutEverywhere,
 }
 
@@ -77,21 +154,64 @@ pub enum SearchBy {
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     /// On disk, at this place in the order.
-    Ack { conversation: ConversationId, key: IdempotencyKey, seq: Seq, at: Millis, epoch: Epoch },
+    Ack {
+        conversation: ConversationId,
+        key: IdempotencyKey,
+        seq: Seq,
+        at: Millis,
+        epoch: Epoch,
+    },
     Done,
-    Membership { member: Member, unread: i64 },
-    Sync { page: SyncPage },
-    History { conversation: ConversationId, page: HistoryPage },
-    Entries { conversation: ConversationId, entries: Vec<Entry>, head: Seq, floor: Seq },
-    Conversation { view: Box<ConversationView> },
-    Members { members: Vec<(Member, String)>, cursor: String },
-    Rooms { rooms: Vec<RoomInfo>, cursor: String },
-    Profiles { profiles: Vec<Profile>, cursor: String },
-    Request { request: FriendRequest },
-    Requests { requests: Vec<FriendRequest>, cursor: String },
-    Friend { friend: Friend },
-    Friends { friends: Vec<Friend>, cursor: String },
-    Devices { sessions: Vec<Session>, current: SessionId },
+    Membership {
+        member: Member,
+        unread: i64,
+    },
+    Sync {
+        page: SyncPage,
+    },
+    History {
+        conversation: ConversationId,
+        page: HistoryPage,
+    },
+    Entries {
+        conversation: ConversationId,
+        entries: Vec<Entry>,
+        head: Seq,
+        floor: Seq,
+    },
+    Conversation {
+        view: Box<ConversationView>,
+    },
+    Members {
+        members: Vec<(Member, String)>,
+        cursor: String,
+    },
+    Rooms {
+        rooms: Vec<RoomInfo>,
+        cursor: String,
+    },
+    Profiles {
+        profiles: Vec<Profile>,
+        cursor: String,
+    },
+    Request {
+        request: FriendRequest,
+    },
+    Requests {
+        requests: Vec<FriendRequest>,
+        cursor: String,
+    },
+    Friend {
+        friend: Friend,
+    },
+    Friends {
+        friends: Vec<Friend>,
+        cursor: String,
+    },
+    Devices {
+        sessions: Vec<Session>,
+        current: SessionId,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -116,14 +236,36 @@ pub struct ConversationChange {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum AccountCommand {
-    RequestCode { email: String, purpose: CodePurpose },
-    Register { email: String, code: String, password: String, nickname: String },
-    ResetPassword { email: String, code: String, password: String },
-    LogIn { email: String, password: String, class: DeviceClass, client: String },
+    RequestCode {
+        email: String,
+        purpose: CodePurpose,
+    },
+    Register {
+        email: String,
+        code: String,
+        password: String,
+        nickname: String,
+    },
+    ResetPassword {
+        email: String,
+        code: String,
+        password: String,
+    },
+    LogIn {
+        email: String,
+        password: String,
+        class: DeviceClass,
+        client: String,
+    },
     /// Whose secret is this? For `POST /logic/verify`, and for every HTTP call.
-    Verify { secret: String },
+    Verify {
+        secret: String,
+    },
     /// A ticket that takes this session to a Comet.
-    Ticket { secret: String, node: Option<crate::id::NodeId> },
+    Ticket {
+        secret: String,
+        node: Option<crate::id::NodeId>,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -26,17 +26,37 @@ pub struct Entry {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum EntryEvent {
     /// `body` is `None` once recalled.
-    Message { body: Option<Body>, #[serde(default)] reply_to: Option<Seq> },
+    Message {
+        body: Option<Body>,
+        #[serde(default)]
+        reply_to: Option<Seq>,
+    },
     /// `body` is `None` once the target was recalled.
-    Edited { target: Seq, body: Option<Body> },
-    Recalled { target: Seq },
-    Reacted { target: Seq, emoji: String, on: bool },
+    Edited {
+        target: Seq,
+        body: Option<Body>,
+    },
+    Recalled {
+        target: Seq,
+    },
+    Reacted {
+        target: Seq,
+        emoji: String,
+        on: bool,
+    },
     /// Groups: these users are members from this seq on. Role `member`.
-    Joined { uids: Vec<Uid> },
+    Joined {
+        uids: Vec<Uid>,
+    },
     /// `uid` is no member any more and sees nothing after this seq.
-    Left { uid: Uid },
+    Left {
+        uid: Uid,
+    },
     /// To `Owner`: ownership passes, the former owner becomes admin.
-    RoleChanged { uid: Uid, role: Role },
+    RoleChanged {
+        uid: Uid,
+        role: Role,
+    },
     InfoChanged {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         title: Option<String>,
@@ -46,7 +66,10 @@ pub enum EntryEvent {
         muted_all: Option<bool>,
     },
     /// `until` 0 lifts it.
-    Silenced { uid: Uid, until: Millis },
+    Silenced {
+        uid: Uid,
+        until: Millis,
+    },
 }
 
 impl EntryEvent {

@@ -24,13 +24,24 @@ pub enum Push {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum UserEvent {
-    Request { request: FriendRequest },
-    Friend { friend: Friend },
+    Request {
+        request: FriendRequest,
+    },
+    Friend {
+        friend: Friend,
+    },
     /// Read cursor, pin, mute, draft, role or removal: my row in a conversation.
-    Membership { member: Member, unread: i64 },
-    Profile { profile: Profile },
+    Membership {
+        member: Member,
+        unread: i64,
+    },
+    Profile {
+        profile: Profile,
+    },
     /// A conversation I was put into.
-    Conversation { view: Box<ConversationView> },
+    Conversation {
+        view: Box<ConversationView>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,9 +102,19 @@ pub struct Batch {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Control {
     /// Closes the session's connection whatever its generation, unless it is newer than `up_to`.
-    Close { session: SessionId, up_to: Generation, reason: Ended },
-    Subscribe { session: SessionId, room: ConversationId },
-    Unsubscribe { session: SessionId, room: ConversationId },
+    Close {
+        session: SessionId,
+        up_to: Generation,
+        reason: Ended,
+    },
+    Subscribe {
+        session: SessionId,
+        room: ConversationId,
+    },
+    Unsubscribe {
+        session: SessionId,
+        room: ConversationId,
+    },
 }
 
 /// What became of a batch at one Comet.

@@ -16,6 +16,6 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use config::Config;
-pub use metrics::METRICS;
 pub use memory::{MemoryCodes, MemoryNodes, MemorySessions};
+pub use metrics::METRICS;
 pub use sqlite::{OpenError, Store};

@@ -9,8 +9,8 @@ mod cache;
 mod contact;
 mod conversation;
 mod log;
-mod message;
 mod mail;
+mod message;
 mod registry;
 
 pub use account::*;

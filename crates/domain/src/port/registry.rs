@@ -1,7 +1,7 @@
+use crate::Result;
 use crate::account::DeviceClass;
 use crate::id::{Generation, NodeId, SessionId, Uid};
 use crate::push::ConnectionRef;
-use crate::Result;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 

@@ -167,7 +167,6 @@ async fn two_users_do_everything_in_order() {
     assert_eq!(town.api().get("/dev/mailbox").await.status, 404, "with SMTP there is no mailbox to look into");
 }
 
-/// Codes of the development mailer are the exception: it prints them on purpose.
 #[tokio::test]
 async fn no_secret_stays_in_log_or_store() {
     let sink = MailSink::start().await;
@@ -207,7 +206,16 @@ fn contains(bytes: &[u8], wanted: &[u8]) -> bool {
 async fn without_smtp_codes_are_shown_on_this_machine_only() {
     let town = empty_town().start().await;
     let mailbox = town.api().with("accept", "application/json");
-    story(&town, &mut Codes::Mailbox(mailbox.clone(), 0)).await;
+    let secrets = story(&town, &mut Codes::Mailbox(mailbox.clone(), 0)).await;
+    let log = town.log();
+    for (what, secret) in &secrets {
+        let mut lines = log.lines().filter(|line| line.contains(secret.as_str()));
+        match *what {
+            "code" => assert!(lines.next().is_some_and(|line| line.starts_with("mail to ")), "it is printed for whoever sits here"),
+            _ => assert_eq!(lines.next(), None, "a {what} is in the log"),
+        }
+        assert_eq!(lines.next(), None, "a {what} is in no other line");
+    }
     assert_eq!(mailbox.with("x-forwarded-for", "203.0.113.7").get("/dev/mailbox").await.code(), "forbidden");
 }
 

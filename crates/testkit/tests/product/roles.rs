@@ -4,6 +4,7 @@ use crate::accounts::log_in;
 use crate::http::Api;
 use crate::line::{Line, refused};
 use crate::town::{cheap_passwords, metric, seed, until};
+use serde_json::json;
 use skein_domain::id::Uid;
 use skein_protocol::Reply;
 use skein_protocol::close::CloseCode;
@@ -136,6 +137,11 @@ async fn http_tcp_and_grpc_carry_one_log_in_and_chat() {
     assert_eq!(metric(deployment.core(), "skein_commands_total{command=\"send\"").await, 1.0);
     assert_eq!((metric(gate, "skein_commands_total").await, metric(&deployment.comets[0], "skein_commands_total").await), (0.0, 0.0));
     assert_eq!(metric(deployment.core(), "skein_comet_connections").await, 0.0);
+    // A code is asked for at the gate and issued by verify, in the other process.
+    let code = async |email: &str| deployment.gate().post("/api/v1/code", json!({"email": email, "purpose": "register"})).await;
+    assert_eq!(code("no address").await.code(), "bad_email");
+    assert_eq!(code("cat@example.org").await.status, 204);
+    until("the code is mailed", async || metric(deployment.core(), "skein_mails_total{outcome=\"sent\"").await == 1.0).await;
     // The gate has no long connections, the comet no accounts.
     assert_eq!(deployment.gate().with("upgrade", "websocket").get("/ws").await.status, 404);
     assert_eq!(Api::new(comet.public).get("/api/v1/profile").await.status, 404);

@@ -151,6 +151,28 @@ proptest! {
     }
 }
 
+/// Whoever was cut off between two pages goes on over a connection that heard none of the pushes in between.
+#[tokio::test]
+async fn a_sync_taken_up_again_brings_what_was_committed_since_its_first_page() {
+    let world = World::with(Setting { page_bytes: Some(8_000), ..Setting::default() }).await;
+    let [ann, bob] = world.friends().await;
+    let mut groups = Vec::new();
+    for _ in 0..6 {
+        let group = world.group(ann, &[bob]).await;
+        world.say(group, ann, message(&"x".repeat(1_500))).await;
+        groups.push(group);
+    }
+    let mut client = Client::default();
+    let first = world.sync(bob, "").await.unwrap();
+    client.apply(&first);
+    assert!(first.more && client.seqs.contains_key(&groups[0]), "the first group is behind the reader");
+    world.say(groups[0], ann, message("while nobody listened")).await;
+    let pages = world.sync_all(bob, &first.cursor).await;
+    pages.iter().for_each(|page| client.apply(page));
+    client.is_complete(&world, groups[0]).await;
+    assert!(!world.sync(bob, &pages.last().unwrap().cursor).await.unwrap().more, "it ends");
+}
+
 #[tokio::test]
 async fn an_empty_sync_is_tiny() {
     let world = World::new().await;

@@ -151,7 +151,7 @@ impl Conversations {
 
     async fn view(&self, uid: Uid, conversation: ConversationId) -> Result<ConversationView> {
         let view = self.store.view(conversation, uid).await?.ok_or_else(policy::not_member)?;
-        Ok(visibility::clip(view))
+        visibility::clip(&*self.messages, view).await
     }
 
     async fn may_enter_one_more(&self, uid: Uid) -> Result<()> {

@@ -39,7 +39,8 @@ impl History {
         let me = self.conversations.member(conversation, uid).await?.ok_or_else(policy::not_member)?;
         let (from, to) = visibility::range(&me);
         let count = if count == 0 { HISTORY_DEFAULT } else { count.min(HISTORY_MAX) };
-        let page = self.messages.history(conversation, HistoryQuery { from, to, before, after, count }).await?;
+        let mut page = self.messages.history(conversation, HistoryQuery { from, to, before, after, count }).await?;
+        visibility::rewind(&*self.messages, &me, &mut page.messages).await?;
         let keep = if after.is_some() { Keep::Oldest } else { Keep::Newest };
         Ok(Reply::History { conversation, page: self.fitting(page, keep) })
     }

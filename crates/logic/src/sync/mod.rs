@@ -148,7 +148,7 @@ impl Sync {
     }
 
     async fn change(&self, view: ConversationView, after: Revision) -> Result<ConversationChange> {
-        let view = visibility::clip(view);
+        let view = visibility::clip(&*self.messages, view).await?;
         let conversation = &view.conversation;
         let (mut entries, more) = self.messages.newest(conversation.id, conversation.head, after, ENTRIES_MAX as u32 + 1).await?;
         let read = entries.len();

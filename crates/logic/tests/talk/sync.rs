@@ -1,13 +1,14 @@
 //! Sync: nothing is skipped, pages stay small, and nobody sees what is not theirs.
 
 use crate::hooked::Hooked;
-use crate::world::{Setting, World, code, message, of, say};
+use crate::world::{Setting, World, code, message, of, say, view};
 use futures_util::FutureExt;
 use proptest::prelude::*;
 use skein_domain::Code;
+use skein_domain::body::Body;
 use skein_domain::command::{Command, Reply, SyncPage};
 use skein_domain::conversation::SettingsChange;
-use skein_domain::entry::EntryEvent;
+use skein_domain::entry::{EntryEvent, MessageState};
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Revision, Seq, Uid};
 use skein_domain::port::ContactStore;
 use skein_domain::push::UserEvent;
@@ -295,6 +296,64 @@ async fn a_removed_member_keeps_the_past_and_learns_nothing_new() {
     assert!(after.conversations.is_empty());
     let strangers = Command::Pull { conversation: group, from: Seq(1), to: Seq(9) };
     assert_eq!(code(world.call(Uid(99), strangers).await), Code::NotMember);
+}
+
+async fn history_of(world: &World, uid: Uid, conversation: ConversationId) -> Vec<MessageState> {
+    let history = Command::History { conversation, before: None, after: None, count: 100 };
+    match world.call(uid, history).await.unwrap() {
+        Reply::History { page, .. } => page.messages,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn edited(target: Seq, text: &str) -> EntryEvent {
+    EntryEvent::Edited { target, body: Some(Body::text(text)) }
+}
+
+fn reacted(target: Seq, emoji: &str, on: bool) -> EntryEvent {
+    EntryEvent::Reacted { target, emoji: emoji.into(), on }
+}
+
+#[tokio::test]
+async fn a_removed_member_sees_the_past_as_it_was_then() {
+    let world = World::new().await;
+    let [ann, bob, eve] = world.friends().await;
+    let group = world.group(ann, &[bob, eve]).await;
+    let mut said = Vec::new();
+    for text in ["never edited before", "edited before", "recalled behind"] {
+        said.push(world.send(ann, group, text).await.unwrap());
+    }
+    let [first, second, third] = said[..] else { panic!("three messages") };
+    world.change(ann, group, edited(second, "as bob knew it")).await.unwrap();
+    world.change(eve, group, reacted(second, "a", true)).await.unwrap();
+    world.change(ann, group, reacted(second, "a", true)).await.unwrap();
+    world.change(ann, group, reacted(second, "b", true)).await.unwrap();
+    world.change(ann, group, reacted(second, "b", false)).await.unwrap();
+    let last = world.send(ann, group, "the last one").await.unwrap();
+    let before = history_of(&world, bob, group).await;
+    world.change(ann, group, EntryEvent::Left { uid: bob }).await.unwrap();
+    // The same moment and a later one: the order counts, not the clock.
+    for ms in [0, 1_000] {
+        world.clock.advance(ms);
+        for target in [first, second, last] {
+            world.change(ann, group, edited(target, &format!("behind his back {ms}"))).await.unwrap();
+        }
+        world.change(eve, group, reacted(second, "a", ms == 0)).await.unwrap();
+        world.change(eve, group, reacted(first, "c", true)).await.unwrap();
+    }
+    assert_eq!(history_of(&world, bob, group).await, before);
+    let page = world.sync(bob, "").await.unwrap();
+    assert_eq!(of(&page, group).view.last.as_ref(), before.last());
+    let view = view(world.call(bob, Command::GetConversation { conversation: group }).await).unwrap();
+    assert_eq!(view.last.as_ref(), before.last());
+    assert_ne!(history_of(&world, eve, group).await, before, "members see the present");
+
+    world.change(ann, group, EntryEvent::Recalled { target: third }).await.unwrap();
+    world.change(ann, group, EntryEvent::Recalled { target: second }).await.unwrap();
+    let after = history_of(&world, bob, group).await;
+    let gone: Vec<Seq> = after.iter().filter(|message| message.body.is_none()).map(|message| message.seq).collect();
+    assert_eq!(gone, [second, third], "what is recalled is gone for everybody");
+    assert!(after.iter().all(|message| message.reactions.is_empty()));
 }
 
 #[tokio::test]

@@ -22,8 +22,9 @@ pub trait Logic: Send + Sync + 'static {
     /// The connection is gone. Removes its registration only if no newer one took its place. Idempotent.
     async fn disconnect(&self, node: NodeId, connection: ConnectionRef) -> Result<()>;
 
-    /// These connections of `node` are alive; renews their leases and the node's. Returns those that are not
-    /// registered any more (revoked, replaced): the caller closes them.
+    /// These connections of `node` are alive; renews their leases and the node's. A registry that lost its memory with a
+    /// restart learns them anew, and their users are told to resync. Returns those that are not registered any more
+    /// (revoked, replaced): the caller closes them.
     async fn renew(&self, node: NodeLoad, live: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>>;
 
     /// One command of a logged-in user. **Ordering:** commands of one connection to one conversation take effect in the
@@ -53,7 +54,7 @@ pub trait Comets: Send + Sync + 'static {
 pub struct Connect {
     pub credential: Credential,
     pub node: NodeId,
-    /// Larger than that of any earlier connection at this node; with the store's clock in its high bits also across nodes.
+    /// Larger than that of any earlier connection at this node; with the time in its high bits also across nodes.
     pub generation: Generation,
     pub client: String,
     pub address: String,

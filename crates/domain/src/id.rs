@@ -40,6 +40,16 @@ number!(/// A friend request.
 number!(/// Unix milliseconds, UTC, of the server.
     Millis);
 
+impl Generation {
+    /// Bits that count connections of one millisecond.
+    pub const COUNTER_BITS: u32 = 20;
+
+    /// When its node said the connection began.
+    pub fn begun_at(self) -> Millis {
+        Millis(self.0 >> Self::COUNTER_BITS)
+    }
+}
+
 impl Seq {
     pub const ZERO: Seq = Seq(0);
     pub fn next(self) -> Seq {

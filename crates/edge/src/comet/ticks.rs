@@ -9,9 +9,6 @@ pub(super) struct Ticks {
     generation: AtomicI64,
 }
 
-/// Low bits of a generation: connections of one millisecond are told apart by them.
-const COUNTER_BITS: u32 = 20;
-
 impl Ticks {
     pub fn new() -> Self {
         Self { start: Instant::now(), generation: AtomicI64::new(0) }
@@ -23,7 +20,7 @@ impl Ticks {
 
     /// Larger than every one before: wall-clock milliseconds in the high bits, so that it also holds across nodes and restarts.
     pub fn next_generation(&self) -> Generation {
-        let floor = unix_ms() << COUNTER_BITS;
+        let floor = unix_ms() << Generation::COUNTER_BITS;
         let next = |last: i64| Some(floor.max(last.saturating_add(1)));
         match self.generation.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next) {
             Ok(last) | Err(last) => Generation(floor.max(last.saturating_add(1))),
@@ -50,6 +47,6 @@ mod tests {
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), 4_000);
-        assert!(all[0] >> COUNTER_BITS > 1_700_000_000_000);
+        assert!(all[0] >> Generation::COUNTER_BITS > 1_700_000_000_000);
     }
 }

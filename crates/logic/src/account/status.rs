@@ -16,16 +16,18 @@ use crate::job::fanout::Fanout;
 use skein_domain::account::{Ended, Session, User};
 use skein_domain::door::{Caller, Connect, Connected, Credential, NodeLoad};
 use skein_domain::fault::{Fault, planted};
-use skein_domain::id::{Epoch, NodeId, Uid};
+use skein_domain::id::{Epoch, Millis, NodeId, Uid};
 use skein_domain::port::{
     AccountStore, Clock, CometAddress, ConversationStore, NodeInfo, NodeRegistry, Registered, Route, SessionRegistry,
 };
-use skein_domain::push::ConnectionRef;
+use skein_domain::push::{ConnectionRef, Push};
 use skein_domain::{Code, Error, Limits, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
 
+/// Clients taken back after a restart sync after so long.
+const RESYNC_AFTER_MS: i64 = 500;
 /// How long a new connection waits for its predecessor to be told; the telling goes on.
 const REPLACE_WAIT: Duration = Duration::from_secs(1);
 
@@ -38,6 +40,7 @@ pub struct Status {
     sessions: Sessions,
     choice: Choice,
     hello: Hello,
+    started_at: Millis,
     config: Config,
 }
 
@@ -64,8 +67,9 @@ impl Status {
             registry: ports.registry,
             conversations: ports.conversations,
             fanout,
-            clock,
             choice: Choice::new(config.comet_choice, config.node_lease_ms),
+            started_at: clock.now(),
+            clock,
             hello,
             config,
         }
@@ -185,7 +189,42 @@ impl Status {
         let info = NodeInfo { node: node.clone(), comet, connections, draining };
         self.nodes.announce(info, self.config.node_lease_ms).await?;
         self.choice.announced(&node);
-        self.registry.renew(&node, &live, self.config.connection_lease_ms).await
+        let unknown = self.registry.renew(&node, &live, self.config.connection_lease_ms).await?;
+        self.take_back(&node, unknown).await
+    }
+
+    /// A registry in memory forgets with a restart; what was connected before is registered again, and told to resync,
+    /// since pushes went past it. Returns those whose session ended or has another connection. One that began after the
+    /// restart was registered then, so it is unknown for a reason.
+    async fn take_back(&self, node: &NodeId, unknown: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
+        let (mut gone, mut back) = (Vec::new(), Vec::new());
+        for connection in unknown {
+            let is_older = connection.generation.begun_at() < self.started_at;
+            match if is_older { self.register_again(node, connection).await? } else { None } {
+                Some(uid) => back.push(uid),
+                None => gone.push(connection),
+            }
+        }
+        if !back.is_empty() {
+            tracing::info!(node = node.0, connections = back.len(), "connections of before the restart taken back");
+            self.fanout.to_users(&back, Push::Resync { after_ms: RESYNC_AFTER_MS }).await;
+        }
+        Ok(gone)
+    }
+
+    /// As in [`Self::connect`], the session is read once more after its connection is there.
+    async fn register_again(&self, node: &NodeId, connection: ConnectionRef) -> Result<Option<Uid>> {
+        let ConnectionRef { session, generation } = connection;
+        let Ok(Session { uid, class, .. }) = self.sessions.by_id(session).await else { return Ok(None) };
+        let route = Route { uid, class, node: node.clone(), session, generation };
+        if self.registry.register(route, self.config.connection_lease_ms).await? != Registered::New {
+            return Ok(None);
+        }
+        if self.sessions.by_id(session).await.is_err() {
+            self.registry.remove(connection).await?;
+            return Ok(None);
+        }
+        Ok(Some(uid))
     }
 
     /// The node of each live connection of this user; empty: offline.

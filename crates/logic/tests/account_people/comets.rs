@@ -5,7 +5,7 @@ use skein_domain::Result;
 use skein_domain::account::Ended;
 use skein_domain::door::{Comets, Delivery};
 use skein_domain::id::{Generation, NodeId, SessionId};
-use skein_domain::push::{Batch, Control, Delivered};
+use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Envelope, Push, Target};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -20,6 +20,7 @@ pub struct RecordingComets {
 #[derive(Default)]
 struct Seen {
     closed: Mutex<Vec<Closed>>,
+    resynced: Mutex<Vec<ConnectionRef>>,
     called: Notify,
     hangs: AtomicBool,
 }
@@ -51,6 +52,11 @@ impl RecordingComets {
         std::mem::take(&mut *self.seen.closed.lock().unwrap())
     }
 
+    /// Connections told to resync so far.
+    pub fn resynced(&self) -> Vec<ConnectionRef> {
+        self.seen.resynced.lock().unwrap().clone()
+    }
+
     pub fn take_reasons(&self) -> Vec<(SessionId, Ended)> {
         self.take_closed().into_iter().map(|closed| (closed.session, closed.reason)).collect()
     }
@@ -78,6 +84,11 @@ impl Delivery for RecordingComet {
         if self.seen.hangs.load(Ordering::Relaxed) {
             self.seen.called.notify_one();
             std::future::pending::<()>().await;
+        }
+        for Envelope { target, push } in batch.envelopes {
+            if let (Target::Connections(connections), Push::Resync { .. }) = (target, push) {
+                self.seen.resynced.lock().unwrap().extend(connections);
+            }
         }
         for control in batch.controls {
             if let Control::Close { session, up_to, reason } = control {

@@ -37,7 +37,16 @@ async fn a_log_in_is_verified_then_placed_then_connected() {
     let world = World::new().await;
     world.node("a", 0).await;
     world.user("ann").await;
+    log_in_and_connect(&world).await;
+    // Whether a span is wanted is remembered from its first use, which a test beside this one may have made while nobody
+    // listened. All of them have been used now.
+    tracing::callsite::rebuild_interest_cache();
+    spans.names.lock().unwrap().clear();
+    log_in_and_connect(&world).await;
+    assert_eq!(*spans.names.lock().unwrap(), ["account.log_in", "status.choose", "status.connect"]);
+}
+
+async fn log_in_and_connect(world: &World) {
     let ann = world.log_in("ann@example.org", PASSWORD).await.unwrap();
     world.connect(&ann.token, &ann.comet.unwrap().node, 1).await.unwrap();
-    assert_eq!(*spans.names.lock().unwrap(), ["account.log_in", "status.choose", "status.connect"]);
 }

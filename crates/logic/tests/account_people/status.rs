@@ -179,3 +179,28 @@ async fn a_password_reset_during_a_log_in_leaves_no_session() {
     assert_eq!(log_in.await.unwrap().err().unwrap().code, Code::BadCredentials);
     assert!(world.store.sessions(uid, world.clock.now()).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn connections_of_before_a_restart_are_taken_back_and_told_to_resync() {
+    let world = World::new().await;
+    world.node("a", 0).await;
+    let uid = world.user("ann").await;
+    world.user("bob").await;
+    let ann = world.log_in("ann@example.org", PASSWORD).await.unwrap();
+    let bob = world.log_in("bob@example.org", PASSWORD).await.unwrap();
+    // What a registry knows that has lost its memory: nothing of these two.
+    let started = world.clock.now().0 << Generation::COUNTER_BITS;
+    let older = ConnectionRef { session: ann.session.id, generation: Generation(started - 1) };
+    let ended = ConnectionRef { session: bob.session.id, generation: Generation(started - 1) };
+    world.accounts.log_out(&world.caller(&bob), None).await.unwrap();
+
+    assert_eq!(world.renew("a", &[older, ended]).await, [ended]);
+    assert_eq!(world.status.online(uid).await.unwrap(), [NodeId("a".into())]);
+    assert_eq!(world.comets.resynced(), [older]);
+    assert!(world.renew("a", &[older]).await.is_empty());
+    assert_eq!(world.comets.resynced(), [older], "once");
+
+    let newer = ConnectionRef { generation: Generation(started + 1), ..older };
+    world.status.disconnect(&NodeId("a".into()), older).await.unwrap();
+    assert_eq!(world.renew("a", &[newer]).await, [newer], "what began after the restart is unknown for a reason");
+}

@@ -491,6 +491,11 @@ async fn look(
         judge::difference(&history, &truth::history(truth.log(town.id(place)), expected.visible))
             .map(|difference| format!("history: {difference}")),
     );
+    // What lists of conversations show of it.
+    let last = history.last_key_value().map(|(seq, line)| (*seq, line.clone()));
+    if view.last.as_ref().map(truth::line_of) != last {
+        offences.push(format!("the last message is {:.200?}, should be {last:.200?}", view.last));
+    }
     let unread = view.me.unwrap_or_default().unread;
     if unread != expected.unread {
         offences.push(format!("the server says unread {unread}, should be {}", expected.unread));

@@ -131,11 +131,14 @@ pub fn recalled_behind(log: &Log, visible: Visible) -> Vec<i64> {
     targets.collect()
 }
 
-/// The messages a person may see, as they are now.
+/// The messages a person may see, as they are now; for a former member as they were at the removal, but for those recalled
+/// since: they are gone for everybody.
 pub fn history(log: &Log, visible: Visible) -> BTreeMap<i64, Line> {
-    let mut now = lines(log.values());
-    now.retain(|seq, _| (visible.from..=visible.to).contains(seq));
-    now
+    let mut shown = screen(log, visible);
+    for seq in recalled_behind(log, visible) {
+        shown.entry(seq).and_modify(Line::recall);
+    }
+    shown
 }
 
 // === reading it ===
@@ -182,7 +185,7 @@ impl Witness {
         Ok(())
     }
 
-    /// All of a conversation's history as this person is shown it, with what the server says is unread.
+    /// All of a conversation's history as this person is shown it, and what the server tells of the conversation.
     pub async fn history(&mut self, at: Endpoints, conversation: i64) -> Result<Option<(BTreeMap<i64, Line>, v1::Conversation)>> {
         let view = match self.ask(at, &Request::GetConversation(v1::GetConversation { conversation })).await? {
             Reply::ConversationReply(reply) => reply.conversation.context("a view")?,
@@ -214,7 +217,7 @@ impl Witness {
     }
 }
 
-fn line_of(message: &v1::MessageState) -> (i64, Line) {
+pub fn line_of(message: &v1::MessageState) -> (i64, Line) {
     let reactions = message.reactions.iter().flat_map(|reaction| reaction.uids.iter().map(|uid| (reaction.emoji.clone(), *uid)));
     let text = message.body.as_ref().filter(|_| !message.recalled).map(text_of);
     (message.seq, Line { author: message.author, key: message.key.clone(), text, reactions: reactions.collect() })
@@ -273,6 +276,26 @@ mod tests {
         assert_eq!(unread_of(2, 2), 2);
         assert_eq!(unread_of(2, 7), 0, "a cursor ends with the view");
         assert_eq!(unread_of(3, 0), 1, "what was before the join does not count");
+    }
+
+    #[test]
+    fn a_former_member_is_shown_the_past_but_for_what_was_recalled_since() {
+        let mut log = group();
+        let later = [
+            Event::Edited(v1::Edited { target: 2, body: Some(text_body("behind their back")) }),
+            Event::Reacted(v1::Reacted { target: 2, emoji: "e".into(), on: true }),
+            Event::Recalled(v1::Recalled { target: 3 }),
+        ];
+        for (seq, event) in (8..).zip(later) {
+            log.insert(seq, v1::Entry { seq, author: 1, event: Some(event), ..v1::Entry::default() });
+        }
+        let texts = |uid| {
+            let shown = history(&log, visible(&log, Place::Group, uid, true).unwrap());
+            shown.into_iter().map(|(seq, line)| (seq, line.text, line.reactions.len())).collect::<Vec<_>>()
+        };
+        let said = |seq, text: &str, reactions| (seq, Some(text.to_owned()), reactions);
+        assert_eq!(texts(2), [said(2, "x", 0), (3, None, 0), said(5, "x", 0)]);
+        assert_eq!(texts(1), [said(2, "behind their back", 1), (3, None, 0), said(5, "x", 0), said(7, "x", 0)]);
     }
 
     #[test]

@@ -35,6 +35,14 @@ pub struct Line {
     pub reactions: BTreeSet<(String, i64)>,
 }
 
+impl Line {
+    /// What a recall does to it.
+    pub fn recall(&mut self) {
+        self.text = None;
+        self.reactions.clear();
+    }
+}
+
 impl Timeline {
     /// Takes in how the server describes the conversation to this user.
     pub fn learn(&mut self, view: &v1::Conversation) {
@@ -181,8 +189,7 @@ pub fn lines<'a>(entries: impl Iterator<Item = &'a v1::Entry>) -> BTreeMap<i64, 
             }
             Some(Event::Recalled(recalled)) => {
                 if let Some(line) = lines.get_mut(&recalled.target) {
-                    line.text = None;
-                    line.reactions.clear();
+                    line.recall();
                 }
             }
             Some(Event::Reacted(reacted)) => {

@@ -226,3 +226,191 @@ fn order_offences(doing: &Doings<'_>, truth: &Truth, uid: i64) -> Vec<String> {
     }
     found
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::timeline::{is_message, text_body};
+
+    const ANN: i64 = 11;
+    const BOB: i64 = 12;
+    const CAT: i64 = 13;
+    const GROUP: i64 = 2;
+    /// The first devices of Ann and Cat.
+    const ANNS: usize = 0;
+    const CATS: usize = 4;
+    const CAT_IS_REMOVED_AT: i64 = 5;
+
+    fn town() -> Town {
+        Town::imagined([ANN, BOB, CAT, 14], [1, GROUP, 3])
+    }
+
+    /// Ann founds the group with Bob and Cat, says two things, Cat one; Cat is removed, and Ann says one more.
+    fn log() -> Log {
+        let joined = Event::Joined(v1::MembersJoined { uids: vec![BOB, CAT] });
+        let said = |key: &str| Event::Message(v1::Message { body: Some(text_body(key)), reply_to: 0 });
+        let events = [
+            (ANN, "seed-group", joined),
+            (ANN, "0-0-1", said("0-0-1")),
+            (ANN, "0-0-2", said("0-0-2")),
+            (CAT, "0-4-3", said("0-4-3")),
+            (ANN, "0-0-4", Event::Left(v1::MemberLeft { uid: CAT })),
+            (ANN, "0-0-5", said("0-0-5")),
+        ];
+        let (mut log, mut count) = (Log::new(), 0);
+        for (seq, (author, key, event)) in (1..).zip(events) {
+            count += i64::from(matches!(event, Event::Message(_)));
+            log.insert(seq, v1::Entry { seq, author, count, key: key.to_owned(), event: Some(event), ..v1::Entry::default() });
+        }
+        log
+    }
+
+    fn truth_of(log: Log) -> Truth {
+        let mut truth = Truth::default();
+        log.into_values().for_each(|entry| truth.put(GROUP, entry));
+        truth
+    }
+
+    fn said(key: &str, seq: i64) -> Deed {
+        let mut deed = Deed::new(GROUP, key.to_owned(), Act::Send { text: key.to_owned() });
+        deed.decide(None, 0, None);
+        deed.outcome = Outcome::Acked(seq);
+        deed
+    }
+
+    fn removal() -> Deed {
+        let mut deed = Deed::new(GROUP, "0-0-4".to_owned(), Act::Remove { uid: CAT });
+        deed.decide(None, 0, None);
+        deed.outcome = Outcome::Acked(CAT_IS_REMOVED_AT);
+        deed
+    }
+
+    /// What is wrong with this log, if people did what [`log`] tells.
+    fn found(log: Log) -> Vec<String> {
+        let anns = [said("0-0-1", 2), said("0-0-2", 3), removal(), said("0-0-5", 6)];
+        let cats = [said("0-4-3", 4)];
+        let truth = truth_of(log);
+        let mut found = truth.offences();
+        let doings = [Doings { device: ANNS, deeds: &anns }, Doings { device: CATS, deeds: &cats }];
+        found.extend(deeds_against_log(&truth, &town(), &doings));
+        found
+    }
+
+    /// One of the offences tells this.
+    fn is_told(log: Log, of: &str) {
+        let found = found(log);
+        assert!(found.iter().any(|offence| offence.contains(of)), "{of:?} is not in {found:?}");
+    }
+
+    /// As a device of theirs shows it that heard these entries and was told of this head.
+    fn screen(uid: i64, seqs: impl IntoIterator<Item = i64>, head: i64) -> Timeline {
+        let (log, mut timeline) = (log(), Timeline::default());
+        let me = v1::Membership { visible_from: 1, ..v1::Membership::default() };
+        timeline.learn(&v1::Conversation { id: GROUP, head, me: Some(me), ..v1::Conversation::default() });
+        for entry in seqs.into_iter().map(|seq| log[&seq].clone()) {
+            let own = (entry.author == uid && is_message(&entry)).then_some(entry.seq);
+            timeline.hear(uid, entry);
+            timeline.note_read(own.unwrap_or(0));
+        }
+        timeline
+    }
+
+    fn expected_of(person: usize) -> Expected {
+        expected(&truth_of(log()), &town(), Place::Group, person, &Facts::default()).unwrap()
+    }
+
+    #[test]
+    fn a_clean_world_is_told_nothing_about() {
+        assert_eq!(found(log()), Vec::<String>::new());
+        for (person, uid, head) in [(0, ANN, 6), (1, BOB, 6), (2, CAT, CAT_IS_REMOVED_AT)] {
+            let (timeline, expected) = (screen(uid, 1..=head, head), expected_of(person));
+            assert_eq!(lacks(Some(&timeline), Some(&expected)), None, "{uid}");
+            assert_eq!(wrong_on_screen(&timeline, &log(), expected.visible), None, "{uid}");
+            assert_eq!(timeline.offences, Vec::<String>::new(), "{uid}");
+        }
+    }
+
+    #[test]
+    fn a_lost_acked_message_is_told() {
+        let mut lost = log();
+        lost.remove(&6);
+        is_told(lost, "acked with seq 6, which is not there");
+        let mut replaced = log();
+        replaced.get_mut(&6).unwrap().key = "0-2-9".to_owned();
+        is_told(replaced, "acked with seq 6, which holds \"0-2-9\"");
+    }
+
+    #[test]
+    fn a_double_is_told() {
+        let mut log = log();
+        let again = v1::Entry { seq: 7, count: 5, ..log[&6].clone() };
+        log.insert(7, again);
+        is_told(log, "is stored at seq 6 and 7");
+    }
+
+    #[test]
+    fn an_entry_that_nobody_asked_for_is_told() {
+        let mut log = log();
+        log.insert(7, v1::Entry { seq: 7, count: 5, key: "0-0-9".to_owned(), ..log[&6].clone() });
+        is_told(log, "which nobody asked for");
+    }
+
+    #[test]
+    fn what_was_refused_and_is_stored_is_told() {
+        let mut refused = said("0-4-3", 0);
+        refused.outcome = Outcome::Refused("not_member".to_owned());
+        let found = deeds_against_log(&truth_of(log()), &town(), &[Doings { device: CATS, deeds: &[refused] }]);
+        assert!(found.iter().any(|offence| offence.contains("refused with not_member, but stored at seq 4")), "{found:?}");
+    }
+
+    #[test]
+    fn a_wrong_order_is_told() {
+        let mut log = log();
+        let (first, second) = (log[&2].clone(), log[&3].clone());
+        log.insert(2, v1::Entry { seq: 2, count: 1, ..second });
+        log.insert(3, v1::Entry { seq: 3, count: 2, ..first });
+        is_told(log, "said 1 before 2, and they are stored the other way round");
+    }
+
+    #[test]
+    fn a_gap_is_told() {
+        let mut log = log();
+        log.remove(&4);
+        is_told(log, "has no seq 4");
+        let timeline = screen(BOB, [1, 2, 3, 5, 6], 6);
+        let told = lacks(Some(&timeline), Some(&expected_of(1)));
+        assert_eq!(told, Some(Lack::Entries("has 1..=3, should have 1..=6".to_owned())));
+    }
+
+    #[test]
+    fn a_wrong_unread_is_told() {
+        let mut timeline = screen(BOB, 1..=6, 6);
+        timeline.note_read(3);
+        let Some(Lack::Other(told)) = lacks(Some(&timeline), Some(&expected_of(1))) else { panic!("nothing is told") };
+        assert!(told.contains("says unread Some(2), should be 4"), "{told}");
+    }
+
+    #[test]
+    fn other_words_on_a_screen_are_told() {
+        let mut log = log();
+        log.get_mut(&3).unwrap().event = Some(Event::Message(v1::Message { body: Some(text_body("else")), reply_to: 0 }));
+        let told = wrong_on_screen(&screen(BOB, 1..=6, 6), &log, expected_of(1).visible);
+        assert!(told.is_some_and(|told| told.contains("line 3")));
+    }
+
+    #[test]
+    fn an_entry_after_the_removal_is_told() {
+        let timeline = screen(CAT, 1..=6, 6);
+        assert_eq!(timeline.offences, ["told of seq 6 after the removal at Some(5)"]);
+        let told = lacks(Some(&timeline), Some(&expected_of(2)));
+        assert_eq!(told, Some(Lack::Entries("has 1..=6, should have 1..=5".to_owned())));
+    }
+
+    #[test]
+    fn a_conversation_on_the_wrong_screen_is_told() {
+        let timeline = screen(BOB, 1..=6, 6);
+        assert!(lacks(Some(&timeline), None).is_some());
+        assert!(lacks(None, Some(&expected_of(1))).is_some());
+        assert_eq!(lacks(None, None), None);
+    }
+}

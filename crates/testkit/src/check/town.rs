@@ -46,6 +46,12 @@ impl Town {
         Ok(Self { uids, tokens, witnesses, conversations: conversations.map(|id| id.0) })
     }
 
+    /// A town of these people and conversations that was never founded.
+    #[cfg(test)]
+    pub fn imagined(uids: [i64; PEOPLE], conversations: [i64; 3]) -> Self {
+        Self { uids, tokens: Vec::new(), witnesses: Vec::new(), conversations }
+    }
+
     pub fn id(&self, place: Place) -> i64 {
         self.conversations[place as usize]
     }

@@ -8,8 +8,11 @@ use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 const LOCK_FILE: &str = "lock";
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
+const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Makes the folder if there is none (its name is then as durable as what it will hold), and closes it to others.
 pub(super) fn prepare_folder(folder: &Path) -> std::io::Result<()> {
@@ -22,14 +25,20 @@ pub(super) fn prepare_folder(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Takes the lock and writes our process id into it. Refused while another process (or another store of this one) has
-/// it, naming the holder.
+/// it, naming the holder. One that is just dying, or has just forked a child that inherits its files until it becomes
+/// another program, is given [`LOCK_PATIENCE`].
 pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     let path = folder.join(LOCK_FILE);
     let mut file = open_private(&path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: folder.to_owned(), holder: holder(&mut file) }),
-        Err(TryLockError::Error(error)) => return Err(error.into()),
+    let deadline = Instant::now() + LOCK_PATIENCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => break,
+            // The system tells nobody when a lock becomes free in time: looking again is all there is.
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => std::thread::park_timeout(LOCK_LOOK_EVERY),
+            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked { folder: folder.to_owned(), holder: holder(&mut file) }),
+            Err(TryLockError::Error(error)) => return Err(error.into()),
+        }
     }
     file.set_len(0)?;
     file.rewind()?;

@@ -1,10 +1,11 @@
 //! `skein-check`: the checker's command line. What it does is told in `skein_testkit::check` and docs/checker.md.
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
 use skein_testkit::check::report::{self, Progress};
 use skein_testkit::check::{Checker, Planted};
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs Skein with crashes and power cuts, and proves its promises, seed by seed.
 #[derive(Parser)]
@@ -35,9 +36,7 @@ fn parse_fault(name: &str) -> Result<Planted, String> {
 }
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let outcome = tokio::runtime::Runtime::new().map_err(Into::into).and_then(|runtime| runtime.block_on(check(args)));
-    match outcome {
+    match run(&Args::parse()) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -48,9 +47,26 @@ fn main() -> ExitCode {
 }
 
 /// Whether all is well.
-async fn check(args: Args) -> Result<bool> {
+fn run(args: &Args) -> Result<bool> {
     ensure!(args.parallel > 0, "--parallel must be at least 1");
-    let checker = Checker::new(args.parallel, args.keep).await?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let checker = runtime.block_on(Checker::new(args.parallel, args.keep))?;
+    let outcome = runtime.block_on(async {
+        // Listened for before there is anything to leave behind.
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::select! {
+            outcome = check(args, &checker) => outcome,
+            _ = terminate.recv() => bail!("stopped by SIGTERM"),
+            _ = interrupt.recv() => bail!("stopped by SIGINT"),
+        }
+    });
+    // Ends the seeds that still run, and their servers with them; the checker's folder goes after those who write to it.
+    drop(runtime);
+    outcome
+}
+
+/// Whether all is well.
+async fn check(args: &Args, checker: &Checker) -> Result<bool> {
     if args.keep {
         eprintln!("folders of the seeds: {}", checker.folder().display());
     }

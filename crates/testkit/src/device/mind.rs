@@ -310,7 +310,7 @@ impl Mind {
             (Asked::Pull(id), Reply::Entries(entries)) => self.pulled(id, entries, now),
             (Asked::View(id), Reply::ConversationReply(reply)) => {
                 self.pulling.remove(&id);
-                self.view(&reply.conversation.unwrap_or_default(), now, now.checked_sub(GAP_PATIENCE).unwrap_or(now));
+                self.view(&reply.conversation.unwrap_or_default(), now.checked_sub(GAP_PATIENCE).unwrap_or(now));
             }
             (Asked::Pull(id) | Asked::View(id), Reply::Error(error)) => {
                 self.pulling.remove(&id);
@@ -342,9 +342,9 @@ impl Mind {
         let at_once = now.checked_sub(GAP_PATIENCE).unwrap_or(now);
         for change in page.conversations {
             let view = change.conversation.unwrap_or_default();
-            self.view(&view, now, at_once);
+            self.view(&view, at_once);
             for entry in change.entries {
-                self.entry(view.id, entry, now, at_once);
+                self.entry(view.id, entry, at_once);
             }
         }
         for event in page.events {
@@ -357,7 +357,7 @@ impl Mind {
         self.pulling.remove(&id);
         let before = self.timelines.get(&id).map_or(0, Timeline::applied);
         for entry in reply.entries {
-            self.entry(id, entry, now, now);
+            self.entry(id, entry, now);
         }
         let timeline = self.timelines.entry(id).or_default();
         timeline.note_end(reply.head);
@@ -384,7 +384,7 @@ impl Mind {
                 Outcome::Done
             }
             Reply::ConversationReply(reply) => {
-                self.view(&reply.conversation.unwrap_or_default(), now, now.checked_sub(GAP_PATIENCE).unwrap_or(now));
+                self.view(&reply.conversation.unwrap_or_default(), now.checked_sub(GAP_PATIENCE).unwrap_or(now));
                 Outcome::Done
             }
             Reply::Error(error) => {
@@ -435,7 +435,7 @@ impl Mind {
             Push::ServerMessages(messages) => {
                 self.note(now, format_args!("pushed {} {:?}", messages.conversation, seqs(&messages.entries)));
                 for entry in messages.entries {
-                    self.entry(messages.conversation, entry, now, now);
+                    self.entry(messages.conversation, entry, now);
                 }
             }
             Push::UserEvents(events) => events.events.into_iter().for_each(|event| self.user_event(event, now)),
@@ -451,7 +451,7 @@ impl Mind {
         Wish::Nothing
     }
 
-    fn entry(&mut self, id: i64, entry: v1::Entry, now: Instant, gap_since: Instant) {
+    fn entry(&mut self, id: i64, entry: v1::Entry, gap_since: Instant) {
         let (seq, is_own) = (entry.seq, entry.author == self.uid && is_message(&entry));
         let mine = self.uid;
         let timeline = self.timelines.entry(id).or_default();
@@ -466,15 +466,15 @@ impl Mind {
             let told = timeline.offences[offences..].iter().map(|offence| format!("conversation {id}: {offence}"));
             self.offences.extend(told);
         }
-        self.note_gap(id, now, gap_since);
+        self.note_gap(id, gap_since);
     }
 
-    fn view(&mut self, view: &v1::Conversation, now: Instant, gap_since: Instant) {
+    fn view(&mut self, view: &v1::Conversation, gap_since: Instant) {
         self.timelines.entry(view.id).or_default().learn(view);
-        self.note_gap(view.id, now, gap_since);
+        self.note_gap(view.id, gap_since);
     }
 
-    fn note_gap(&mut self, id: i64, _now: Instant, since: Instant) {
+    fn note_gap(&mut self, id: i64, since: Instant) {
         let timeline = self.timelines.entry(id).or_default();
         if timeline.is_described() && timeline.gap().is_none() {
             self.gaps_since.remove(&id);
@@ -496,7 +496,7 @@ impl Mind {
             Some(Of::Conversation(view)) => {
                 self.note(now, format_args!("conversation {} head {}", view.id, view.head));
                 self.progress += 1;
-                self.view(&view, now, now);
+                self.view(&view, now);
             }
             _ => {}
         }

@@ -201,7 +201,10 @@ impl Status {
         for connection in unknown {
             let is_older = connection.generation.begun_at() < self.started_at;
             match if is_older { self.register_again(node, connection).await? } else { None } {
-                Some(uid) => back.push(uid),
+                Some(uid) => {
+                    self.seat_again(uid).await;
+                    back.push(uid);
+                }
                 None => gone.push(connection),
             }
         }
@@ -210,6 +213,18 @@ impl Status {
             self.fanout.to_users(&back, Push::Resync { after_ms: RESYNC_AFTER_MS }).await;
         }
         Ok(gone)
+    }
+
+    /// Rooms that were joined while nobody knew of the connection, it has not heard of: and none tells it again.
+    async fn seat_again(&self, uid: Uid) {
+        match self.conversations.rooms_of(uid).await {
+            Ok(rooms) => {
+                for room in rooms {
+                    self.fanout.subscribe(uid, room).await;
+                }
+            }
+            Err(error) => tracing::warn!(%error, %uid, "rooms of a connection taken back not found"),
+        }
     }
 
     /// As in [`Self::connect`], the session is read once more after its connection is there.

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use skein_domain::Result;
 use skein_domain::account::Ended;
 use skein_domain::door::{Comets, Delivery};
-use skein_domain::id::{Generation, NodeId, SessionId};
+use skein_domain::id::{ConversationId, Generation, NodeId, SessionId};
 use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Envelope, Push, Target};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,6 +21,7 @@ pub struct RecordingComets {
 struct Seen {
     closed: Mutex<Vec<Closed>>,
     resynced: Mutex<Vec<ConnectionRef>>,
+    subscribed: Mutex<Vec<(SessionId, ConversationId)>>,
     called: Notify,
     hangs: AtomicBool,
 }
@@ -57,6 +58,11 @@ impl RecordingComets {
         self.seen.resynced.lock().unwrap().clone()
     }
 
+    /// Subscriptions ordered so far.
+    pub fn subscribed(&self) -> Vec<(SessionId, ConversationId)> {
+        self.seen.subscribed.lock().unwrap().clone()
+    }
+
     pub fn take_reasons(&self) -> Vec<(SessionId, Ended)> {
         self.take_closed().into_iter().map(|closed| (closed.session, closed.reason)).collect()
     }
@@ -91,8 +97,12 @@ impl Delivery for RecordingComet {
             }
         }
         for control in batch.controls {
-            if let Control::Close { session, up_to, reason } = control {
-                self.seen.closed.lock().unwrap().push(Closed { node: self.name.clone(), session, up_to, reason });
+            match control {
+                Control::Close { session, up_to, reason } => {
+                    self.seen.closed.lock().unwrap().push(Closed { node: self.name.clone(), session, up_to, reason });
+                }
+                Control::Subscribe { session, room } => self.seen.subscribed.lock().unwrap().push((session, room)),
+                Control::Unsubscribe { .. } => {}
             }
         }
         Ok(Delivered::default())

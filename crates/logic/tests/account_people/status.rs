@@ -204,3 +204,16 @@ async fn connections_of_before_a_restart_are_taken_back_and_told_to_resync() {
     world.status.disconnect(&NodeId("a".into()), older).await.unwrap();
     assert_eq!(world.renew("a", &[newer]).await, [newer], "what began after the restart is unknown for a reason");
 }
+
+#[tokio::test]
+async fn a_connection_taken_back_hears_of_the_rooms_joined_meanwhile() {
+    let world = World::new().await;
+    world.node("a", 0).await;
+    let uid = world.user("ann").await;
+    let ann = world.log_in("ann@example.org", PASSWORD).await.unwrap();
+    let started = world.clock.now().0 << Generation::COUNTER_BITS;
+    let older = ConnectionRef { session: ann.session.id, generation: Generation(started - 1) };
+    let room = world.room_of(uid).await;
+    assert!(world.renew("a", &[older]).await.is_empty());
+    assert_eq!(world.comets.subscribed(), [(ann.session.id, room)]);
+}

@@ -8,8 +8,8 @@ use crate::stores::{self, Stores};
 use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, CodePurpose, LoggedIn};
 use skein_domain::door::{Caller, Connect, Connected, Credential, NodeLoad, Origin};
-use skein_domain::id::{Epoch, Generation, Millis, NodeId, SessionId, Uid};
-use skein_domain::port::{AccountStore, Clock, CometAddress, ContactStore, Mail, NodeRegistry, SessionRegistry};
+use skein_domain::id::{ConversationId, Epoch, Generation, IdempotencyKey, Millis, NodeId, SessionId, Uid};
+use skein_domain::port::{AccountStore, Clock, CometAddress, ContactStore, CreateConversation, Mail, NodeRegistry, SessionRegistry};
 use skein_domain::push::ConnectionRef;
 use skein_domain::{Limits, Result};
 use skein_logic::account::rate::Rate;
@@ -115,6 +115,13 @@ impl World {
             stores,
             _chores: shutdown.drop_guard(),
         }
+    }
+
+    /// A room that `uid` joins while no Comet is told of it.
+    pub async fn room_of(&self, uid: Uid) -> ConversationId {
+        let key = IdempotencyKey::parse("room").unwrap();
+        let create = CreateConversation { owner: uid, key, title: "room".into(), uids: Vec::new(), at: self.clock.now(), per_day_max: 9 };
+        self.stores.conversations.create_room(create).await.unwrap().0
     }
 
     // === Strangers ===

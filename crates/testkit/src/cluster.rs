@@ -173,8 +173,10 @@ fn words(line: &str) -> Vec<String> {
 fn free_port() -> Result<u16> {
     const FIRST: u16 = 20_000;
     const PORTS: u16 = 12_000;
+    const BLOCK: u16 = 100;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let offset = (std::process::id() % u32::from(PORTS)) as u16;
+    // Processes started one after the other look far from each other: between a look and its use another may come.
+    let offset = (std::process::id() % u32::from(PORTS / BLOCK)) as u16 * BLOCK;
     for _ in 0..PORTS {
         let port = FIRST + (offset + NEXT.fetch_add(1, Ordering::Relaxed) % PORTS) % PORTS;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

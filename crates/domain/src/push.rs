@@ -115,6 +115,11 @@ pub enum Control {
         session: SessionId,
         room: ConversationId,
     },
+    /// To these and no other rooms: what was joined and left meanwhile, the Comet has not heard of.
+    SubscribeExactly {
+        session: SessionId,
+        rooms: Vec<ConversationId>,
+    },
 }
 
 /// What became of a batch at one Comet.

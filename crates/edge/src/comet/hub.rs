@@ -235,6 +235,15 @@ impl Hub {
                 seat.rooms.remove(room);
                 self.topics.delete_subscriber(*room, session);
             }
+            Control::SubscribeExactly { rooms, .. } => {
+                for left in seat.rooms.iter().filter(|room| !rooms.contains(room)) {
+                    self.topics.delete_subscriber(*left, session);
+                }
+                seat.rooms = rooms.iter().copied().collect();
+                for room in rooms {
+                    self.topics.add_subscriber(*room, session, seat.peer.clone());
+                }
+            }
         }
         true
     }
@@ -355,7 +364,10 @@ impl Window {
 
 fn session_of(control: &Control) -> SessionId {
     match control {
-        Control::Close { session, .. } | Control::Subscribe { session, .. } | Control::Unsubscribe { session, .. } => *session,
+        Control::Close { session, .. }
+        | Control::Subscribe { session, .. }
+        | Control::Unsubscribe { session, .. }
+        | Control::SubscribeExactly { session, .. } => *session,
     }
 }
 
@@ -444,6 +456,16 @@ mod tests {
         hub.leave(of(1, 1));
         assert_eq!(hub.counts(), before);
         assert_eq!(hub.user_of(SessionId(1)), None);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_in_exactly_the_rooms_it_is_told() {
+        let (hub, other) = (hub(), ConversationId(8));
+        enter(&hub, 1, 1, &[ROOM]);
+        hub.obey(Control::SubscribeExactly { session: SessionId(1), rooms: vec![other] });
+        assert_eq!((queued(&hub, Target::Room(ROOM)).await, queued(&hub, Target::Room(other)).await), (0, 1));
+        hub.leave(of(1, 1));
+        assert_eq!(hub.counts().subscriptions, 0);
     }
 
     #[tokio::test]

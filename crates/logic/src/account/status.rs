@@ -215,14 +215,11 @@ impl Status {
         Ok(gone)
     }
 
-    /// Rooms that were joined while nobody knew of the connection, it has not heard of: and none tells it again.
+    /// Rooms that were joined or left while nobody knew of the connection, its Comet has not heard of: and none tells it
+    /// again.
     async fn seat_again(&self, uid: Uid) {
         match self.conversations.rooms_of(uid).await {
-            Ok(rooms) => {
-                for room in rooms {
-                    self.fanout.subscribe(uid, room).await;
-                }
-            }
+            Ok(rooms) => self.fanout.subscribe_exactly(uid, &rooms).await,
             Err(error) => tracing::warn!(%error, %uid, "rooms of a connection taken back not found"),
         }
     }

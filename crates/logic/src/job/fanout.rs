@@ -120,6 +120,11 @@ impl Fanout {
         self.control(uid, |route| Control::Subscribe { session: route.session, room }).await;
     }
 
+    /// The user's connections get the pushes of these rooms and of no others.
+    pub async fn subscribe_exactly(&self, uid: Uid, rooms: &[ConversationId]) {
+        self.control(uid, |route| Control::SubscribeExactly { session: route.session, rooms: rooms.to_vec() }).await;
+    }
+
     /// The user's connections get the room's pushes no more.
     pub async fn unsubscribe(&self, uid: Uid, room: ConversationId) {
         self.control(uid, |route| Control::Unsubscribe { session: route.session, room }).await;

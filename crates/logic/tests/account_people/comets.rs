@@ -101,8 +101,10 @@ impl Delivery for RecordingComet {
                 Control::Close { session, up_to, reason } => {
                     self.seen.closed.lock().unwrap().push(Closed { node: self.name.clone(), session, up_to, reason });
                 }
-                Control::Subscribe { session, room } => self.seen.subscribed.lock().unwrap().push((session, room)),
-                Control::Unsubscribe { .. } => {}
+                Control::SubscribeExactly { session, rooms } => {
+                    self.seen.subscribed.lock().unwrap().extend(rooms.into_iter().map(|room| (session, room)));
+                }
+                Control::Subscribe { .. } | Control::Unsubscribe { .. } => {}
             }
         }
         Ok(Delivered::default())

@@ -196,6 +196,24 @@ pub async fn a_target_is_a_message(backend: &dyn Backend) {
     }
 }
 
+pub async fn a_reply_is_to_a_message_that_exists(backend: &dyn Backend) {
+    let world = World::on(backend).await;
+    let ann = world.user("ann").await;
+    let (group, other) = (world.group(ann, &[]).await, world.group(ann, &[]).await);
+    let elsewhere = [world.say(other, ann, "a").await.seq, world.say(other, ann, "b").await.seq];
+    let said = world.say(group, ann, "hi").await.seq;
+    let reply = |to: Seq| EntryEvent::Message { body: Some(Body::text("well")), reply_to: Some(to) };
+    // The creation, another conversation's message, the reply itself, and numbers nobody has.
+    for to in [Seq(1), elsewhere[1], said.next(), Seq(99), Seq(0), Seq(-1)] {
+        assert_eq!(code(world.append(group, ann, reply(to)).await), Code::NotFound, "{to:?}");
+    }
+    assert_eq!(world.view(group, ann).await.conversation.head, said, "a refused reply takes no number");
+    let replied = world.append(group, ann, reply(said)).await.expect("reply");
+    assert_eq!(replied.seq, said.next());
+    world.append(group, ann, EntryEvent::Recalled { target: said }).await.expect("recall");
+    world.append(group, ann, reply(said)).await.expect("a reply to a recalled message");
+}
+
 pub async fn entries_and_newest_are_pages(backend: &dyn Backend) {
     let world = World::on(backend).await;
     let ann = world.user("ann").await;

@@ -83,6 +83,7 @@ macro_rules! message_store_suite {
                 a_recall_blanks_the_body_everywhere,
                 reactions_toggle,
                 a_target_is_a_message,
+                a_reply_is_to_a_message_that_exists,
                 entries_and_newest_are_pages,
                 history_pages_both_ways,
                 hostile_texts_are_stored_literally,

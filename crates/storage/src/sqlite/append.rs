@@ -163,17 +163,18 @@ fn check_stored(connection: &Connection, author: Uid, after: &IdempotencyKey) ->
     }
 }
 
-/// The target must be a message with a body. One that is recalled already is answered with its recall.
+/// The target must be a message with a body. One that is recalled already is answered with its recall, and may be replied to.
 fn check_target(connection: &Connection, event: &EntryEvent, conversation: ConversationId) -> Outcome<Option<Appended>> {
     let target = match event {
         EntryEvent::Edited { target, .. } | EntryEvent::Recalled { target } | EntryEvent::Reacted { target, .. } => *target,
+        EntryEvent::Message { reply_to: Some(target), .. } => *target,
         _ => return Ok(None),
     };
     let sql = "SELECT body IS NULL FROM message WHERE conversation = ?1 AND seq = ?2";
     let is_recalled: Option<bool> = one(connection, sql, params![conversation.0, target.0], |row| row.get(0))?;
     match (is_recalled, event) {
         (None, _) => not_found("no such message"),
-        (Some(false), _) => Ok(None),
+        (Some(false), _) | (Some(true), EntryEvent::Message { .. }) => Ok(None),
         (Some(true), EntryEvent::Recalled { .. }) => one(
             connection,
             "SELECT shard, seq, revision, at FROM entry WHERE conversation = ?1 AND target = ?2 AND kind = 2",

@@ -15,6 +15,10 @@ use std::collections::HashSet;
 pub const TITLE_CHARS_MAX: usize = 64;
 pub const ANNOUNCEMENT_CHARS_MAX: usize = 2_000;
 pub const EMOJI_BYTES_MAX: usize = 32;
+/// Different emoji on one message. With [`REACTIONS_MAX`] it bounds a message's state: below 24 KiB of reactions as JSON.
+pub const EMOJI_PER_MESSAGE_MAX: i64 = 20;
+/// Reactions on one message in all: emoji times users. Judged by the store, which alone knows what is there.
+pub const REACTIONS_MAX: i64 = 1_000;
 pub const DRAFT_BYTES_MAX: usize = 4 * 1024;
 
 /// The facts about one command.
@@ -132,7 +136,7 @@ impl<'a> Case<'a> {
         if on {
             self.may_speak(me)?;
         }
-        if emoji.is_empty() || emoji.len() > EMOJI_BYTES_MAX || emoji.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        if !is_emoji(emoji) {
             return Err(bad("a reaction is one emoji of at most 32 bytes"));
         }
         let target = visible(me, target)?;
@@ -208,6 +212,41 @@ impl<'a> Case<'a> {
     fn subject(&self, uid: Uid) -> Result<&'a Member> {
         self.present(uid).ok_or_else(|| Error::new(Code::NotFound, "no such member"))
     }
+}
+
+/// One picture, as far as its characters tell without a table of all emoji: a keycap, a flag, or pictures joined to one,
+/// each with its marks (skin tone, variation selector, tags).
+fn is_emoji(text: &str) -> bool {
+    if text.len() > EMOJI_BYTES_MAX {
+        return false;
+    }
+    if let Some(key) = text.strip_suffix('\u{20e3}') {
+        let key = key.strip_suffix('\u{fe0f}').unwrap_or(key);
+        return key.len() == 1 && key.chars().all(|c| matches!(c, '#' | '*' | '0'..='9'));
+    }
+    if text.chars().any(is_regional) {
+        return text.chars().count() == 2 && text.chars().all(is_regional);
+    }
+    text.split('\u{200d}').all(|part| {
+        let mut chars = part.chars();
+        chars.next().is_some_and(is_picture) && chars.all(is_mark)
+    })
+}
+
+fn is_regional(c: char) -> bool {
+    matches!(c, '\u{1f1e6}'..='\u{1f1ff}')
+}
+
+/// The blocks that emoji are taken from; they hold symbols, and no letters of any script but enclosed ones.
+fn is_picture(c: char) -> bool {
+    matches!(c,
+        '\u{a9}' | '\u{ae}' | '\u{203c}' | '\u{2049}' | '\u{2122}' | '\u{2139}' | '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}'
+        | '\u{24c2}' | '\u{25a0}'..='\u{27bf}' | '\u{2900}'..='\u{297f}' | '\u{2b00}'..='\u{2bff}' | '\u{3030}' | '\u{303d}'
+        | '\u{3297}' | '\u{3299}' | '\u{1f000}'..='\u{1faff}')
+}
+
+fn is_mark(c: char) -> bool {
+    matches!(c, '\u{fe0f}' | '\u{1f3fb}'..='\u{1f3ff}' | '\u{e0020}'..='\u{e007f}')
 }
 
 /// Titles of groups and rooms: 1 to 64 characters on one line.
@@ -477,12 +516,19 @@ mod tests {
     }
 
     #[test]
-    fn emoji_are_short_and_have_no_blanks() {
+    fn a_reaction_is_one_emoji_and_no_text() {
         let table = Table::of(group());
         let react =
             |emoji: &str| table.changes(MEMBER, Reacted { target: Seq(3), emoji: emoji.into(), on: true }, Some(&message(OWNER, NOW)));
-        assert_eq!(react("👩‍👩‍👧‍👦"), None);
-        for emoji in ["", "a b", "\n", &"x".repeat(33)] {
+        let england = "🏴\u{e0067}\u{e0062}\u{e0065}\u{e006e}\u{e0067}\u{e007f}";
+        let good = ["👍", "👍🏽", "❤️", "❤", "👩‍👩‍👧‍👦", "❤️‍🔥", "🏳️‍🌈", "🇫🇷", "1️⃣", "#⃣", "✅", "☀️", "©️", "Ⓜ️", "⬆️", "🀄", "🫶", england];
+        for emoji in good {
+            assert_eq!(react(emoji), None, "{emoji:?}");
+        }
+        let bad = ["", "a b", "\n", "x", "+1", "12", "1", "ok👍", "é", "ж", "好", "ا", "👍👍", "👍\u{200d}", "\u{200d}👍", "\u{fe0f}"];
+        let worse =
+            ["\u{202e}", "👍\u{202e}", "🇫", "🇫🇷🇫🇷", "12\u{20e3}", "\u{20e3}", "👍\u{301}", &"x".repeat(33), &"👩\u{200d}".repeat(9)];
+        for emoji in bad.into_iter().chain(worse) {
             assert_eq!(react(emoji), Some(Code::BadRequest), "{emoji:?}");
         }
     }

@@ -4,14 +4,15 @@ use crate::hooked::Hooked;
 use crate::world::{Setting, World, code, message, of, say, view};
 use futures_util::FutureExt;
 use proptest::prelude::*;
-use skein_domain::Code;
 use skein_domain::body::Body;
 use skein_domain::command::{Command, Reply, SyncPage};
 use skein_domain::conversation::SettingsChange;
 use skein_domain::entry::{EntryEvent, MessageState};
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Revision, Seq, Uid};
+use skein_domain::policy::{EMOJI_BYTES_MAX, EMOJI_PER_MESSAGE_MAX, REACTIONS_MAX};
 use skein_domain::port::ContactStore;
 use skein_domain::push::UserEvent;
+use skein_domain::{Code, Limits};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -298,6 +299,35 @@ async fn a_removed_member_keeps_the_past_and_learns_nothing_new() {
     assert_eq!(code(world.call(Uid(99), strangers).await), Code::NotMember);
 }
 
+#[tokio::test]
+async fn the_message_with_the_most_reactions_fits_a_frame() {
+    const FRAME: usize = 64 * 1024;
+    let world = World::new().await;
+    let [ann, bob] = world.friends().await;
+    let group = world.group(ann, &[bob]).await;
+    let text = "x".repeat(Limits::default().text_bytes as usize);
+    let said = world.send(ann, group, &text).await.unwrap();
+    let users = REACTIONS_MAX / EMOJI_PER_MESSAGE_MAX;
+    let reactions = (0..REACTIONS_MAX).map(|n| {
+        let face = char::from_u32(0x1f600 + (n / users) as u32).unwrap();
+        let emoji = format!("{face}{}", "\u{200d}👩".repeat(4));
+        assert_eq!(emoji.len(), EMOJI_BYTES_MAX);
+        world.say(group, Uid(i64::MAX - n), EntryEvent::Reacted { target: said, emoji, on: true })
+    });
+    futures_util::future::join_all(reactions).await;
+
+    let messages = history_of(&world, bob, group).await;
+    let reacted: usize = messages[0].reactions.iter().map(|reaction| reaction.uids.len()).sum();
+    assert_eq!((messages.len(), reacted as i64), (1, REACTIONS_MAX));
+    let size = serde_json::to_vec(&messages).unwrap().len();
+    assert!(size < FRAME - 16 * 1024, "{size}");
+    let pages = world.sync_all(bob, "").await;
+    let page = pages.iter().find(|page| page.conversations.iter().any(|change| change.view.conversation.id == group)).unwrap();
+    assert_eq!(of(page, group).view.last.as_ref().unwrap().reactions.len() as i64, EMOJI_PER_MESSAGE_MAX);
+    let size = serde_json::to_vec(&page.conversations).unwrap().len();
+    assert!(size < FRAME - 4 * 1024, "{size}");
+}
+
 async fn history_of(world: &World, uid: Uid, conversation: ConversationId) -> Vec<MessageState> {
     let history = Command::History { conversation, before: None, after: None, count: 100 };
     match world.call(uid, history).await.unwrap() {
@@ -325,10 +355,10 @@ async fn a_removed_member_sees_the_past_as_it_was_then() {
     }
     let [first, second, third] = said[..] else { panic!("three messages") };
     world.change(ann, group, edited(second, "as bob knew it")).await.unwrap();
-    world.change(eve, group, reacted(second, "a", true)).await.unwrap();
-    world.change(ann, group, reacted(second, "a", true)).await.unwrap();
-    world.change(ann, group, reacted(second, "b", true)).await.unwrap();
-    world.change(ann, group, reacted(second, "b", false)).await.unwrap();
+    world.change(eve, group, reacted(second, "🍎", true)).await.unwrap();
+    world.change(ann, group, reacted(second, "🍎", true)).await.unwrap();
+    world.change(ann, group, reacted(second, "🍐", true)).await.unwrap();
+    world.change(ann, group, reacted(second, "🍐", false)).await.unwrap();
     let last = world.send(ann, group, "the last one").await.unwrap();
     let before = history_of(&world, bob, group).await;
     world.change(ann, group, EntryEvent::Left { uid: bob }).await.unwrap();
@@ -338,8 +368,8 @@ async fn a_removed_member_sees_the_past_as_it_was_then() {
         for target in [first, second, last] {
             world.change(ann, group, edited(target, &format!("behind his back {ms}"))).await.unwrap();
         }
-        world.change(eve, group, reacted(second, "a", ms == 0)).await.unwrap();
-        world.change(eve, group, reacted(first, "c", true)).await.unwrap();
+        world.change(eve, group, reacted(second, "🍎", ms == 0)).await.unwrap();
+        world.change(eve, group, reacted(first, "🍒", true)).await.unwrap();
     }
     assert_eq!(history_of(&world, bob, group).await, before);
     let page = world.sync(bob, "").await.unwrap();

@@ -5,7 +5,8 @@ use super::{Backend, World};
 use skein_domain::Code;
 use skein_domain::body::Body;
 use skein_domain::entry::{EntryEvent, HistoryPage, Reaction};
-use skein_domain::id::{ConversationId, CountNo, Millis, Revision, Seq};
+use skein_domain::id::{ConversationId, CountNo, Millis, Revision, Seq, Uid};
+use skein_domain::policy::{EMOJI_PER_MESSAGE_MAX, REACTIONS_MAX};
 use skein_domain::port::{Append, HistoryQuery};
 
 pub async fn seqs_are_dense_under_concurrency(backend: &dyn Backend) {
@@ -184,6 +185,32 @@ pub async fn reactions_toggle(backend: &dyn Backend) {
     reactions.sort_by(|a, b| a.emoji.cmp(&b.emoji));
     let expected = [Reaction { emoji: "🎉".into(), uids: vec![bob] }, Reaction { emoji: "👍".into(), uids: vec![bob] }];
     assert_eq!(reactions, expected);
+}
+
+pub async fn reactions_on_one_message_are_bounded(backend: &dyn Backend) {
+    let world = World::on(backend).await;
+    let ann = world.user("ann").await;
+    let group = world.group(ann, &[]).await;
+    let said = world.say(group, ann, "hi").await.seq;
+    let by = |uid: i64, emoji: i64, on: bool| world.append(group, Uid(uid), react(said, &format!("e{emoji}"), on));
+    for emoji in 0..EMOJI_PER_MESSAGE_MAX {
+        by(1, emoji, true).await.expect("react");
+    }
+    assert_eq!(code(by(1, EMOJI_PER_MESSAGE_MAX, true).await), Code::QuotaExceeded);
+    by(1, 0, true).await.expect("reacting again is no reaction more");
+    let others = REACTIONS_MAX - EMOJI_PER_MESSAGE_MAX;
+    for appended in futures_util::future::join_all((0..others).map(|n| by(2 + n, 0, true))).await {
+        appended.expect("an emoji that is there already");
+    }
+    let head = world.view(group, ann).await.conversation.head;
+    assert_eq!(code(by(-1, 0, true).await), Code::QuotaExceeded);
+    assert_eq!(world.view(group, ann).await.conversation.head, head, "a refused reaction takes no number");
+    by(2, 0, true).await.expect("reacting again, when it is full");
+    by(2, 0, false).await.expect("take back");
+    by(-1, 0, true).await.expect("there is room again");
+    let state = world.ports.messages.state(group, said).await.expect("state").expect("exists");
+    let all: usize = state.reactions.iter().map(|reaction| reaction.uids.len()).sum();
+    assert_eq!((state.reactions.len() as i64, all as i64), (EMOJI_PER_MESSAGE_MAX, REACTIONS_MAX));
 }
 
 pub async fn a_target_is_a_message(backend: &dyn Backend) {

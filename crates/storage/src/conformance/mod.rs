@@ -82,6 +82,7 @@ macro_rules! message_store_suite {
                 an_edit_changes_the_state_and_keeps_the_log,
                 a_recall_blanks_the_body_everywhere,
                 reactions_toggle,
+                reactions_on_one_message_are_bounded,
                 a_target_is_a_message,
                 a_reply_is_to_a_message_that_exists,
                 entries_and_newest_are_pages,

@@ -13,6 +13,7 @@ use skein_domain::body::Body;
 use skein_domain::conversation::Role;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Millis, Seq, Uid};
+use skein_domain::policy::{EMOJI_PER_MESSAGE_MAX, REACTIONS_MAX};
 use skein_domain::port::Append;
 
 pub(super) fn apply(transaction: &mut Transaction<'_>, place: &Place, append: &Append) -> Outcome<()> {
@@ -79,12 +80,36 @@ fn recalled(transaction: &Transaction<'_>, conversation: ConversationId, target:
 }
 
 fn reacted(transaction: &Transaction<'_>, place: &Place, author: Uid, target: Seq, emoji: &str, on: bool) -> Outcome<()> {
+    if on {
+        check_room_for_reaction(transaction.connection, place.conversation.id, (author, target, emoji))?;
+    }
     let sql = if on {
         "INSERT OR IGNORE INTO reaction (conversation, seq, emoji, uid) VALUES (?1, ?2, ?3, ?4)"
     } else {
         "DELETE FROM reaction WHERE conversation = ?1 AND seq = ?2 AND emoji = ?3 AND uid = ?4"
     };
     transaction.execute(sql, params![place.conversation.id.0, target.0, emoji, author.0])?;
+    Ok(())
+}
+
+/// Keeps a message's state within a frame, whoever reacts with whatever. Reacting again is no reaction more.
+fn check_room_for_reaction(
+    connection: &Connection,
+    conversation: ConversationId,
+    (author, target, emoji): (Uid, Seq, &str),
+) -> Outcome<()> {
+    let sql = "SELECT count(*), count(DISTINCT emoji), total(emoji = ?3) > 0, total(emoji = ?3 AND uid = ?4) > 0
+               FROM reaction WHERE conversation = ?1 AND seq = ?2";
+    let found: Option<(i64, i64, bool, bool)> = one(connection, sql, params![conversation.0, target.0, emoji, author.0], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    let (all, distinct, is_used, is_mine) = found.unwrap_or_default();
+    if is_mine {
+        return Ok(());
+    }
+    if all >= REACTIONS_MAX || (!is_used && distinct >= EMOJI_PER_MESSAGE_MAX) {
+        return refuse(Code::QuotaExceeded, "this message has as many reactions as it can have");
+    }
     Ok(())
 }
 

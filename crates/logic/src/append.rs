@@ -163,7 +163,7 @@ impl Appends {
             Age::Any => self.snapshots.get(draft.conversation).await?,
             Age::Now => self.snapshots.fresh(draft.conversation).await?,
         };
-        let snapshot = snapshot.ok_or_else(no_conversation)?;
+        let snapshot = snapshot.ok_or_else(policy::not_member)?;
         let mut room_members = Vec::new();
         if snapshot.conversation.kind == Kind::Room {
             for uid in std::iter::once(draft.author).chain(subject_of(&draft.event)) {
@@ -250,8 +250,4 @@ fn maybe_stored(error: Error) -> Error {
         Code::Timeout | Code::Unavailable => Error::new(Code::RetrySameKey, "the outcome is unknown: try again with the same key"),
         _ => error,
     }
-}
-
-pub(crate) fn no_conversation() -> Error {
-    Error::new(Code::NotFound, "no such conversation")
 }

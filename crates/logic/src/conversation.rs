@@ -7,7 +7,7 @@
 //! at once.
 
 use crate::announcer::Announcer;
-use crate::append::{Appends, no_conversation};
+use crate::append::Appends;
 use crate::cursor::{self, CursorKind};
 use crate::job::Fanout;
 use crate::snapshots::Snapshots;
@@ -87,7 +87,7 @@ impl Conversations {
         let _turn = self.turns.take(uid).wait().await;
         let kind = self.snapshots.get(room).await?.map(|snapshot| snapshot.conversation.kind);
         if kind != Some(Kind::Room) {
-            return Err(no_conversation());
+            return Err(Error::new(Code::NotFound, "no such room"));
         }
         let is_in = self.store.member(room, uid).await?.is_some_and(|member| member.is_in());
         if !is_in {
@@ -100,7 +100,7 @@ impl Conversations {
 
     /// Leaves a room by oneself, which is no entry. `None`: it is no room, so leaving is one.
     pub(crate) async fn leave_room(&self, uid: Uid, room: ConversationId, key: &IdempotencyKey) -> Result<Option<Reply>> {
-        let snapshot = self.snapshots.get(room).await?.ok_or_else(no_conversation)?;
+        let snapshot = self.snapshots.get(room).await?.ok_or_else(policy::not_member)?;
         if snapshot.conversation.kind != Kind::Room {
             return Ok(None);
         }

@@ -6,6 +6,7 @@
 //! Bound: [`WAITING_MAX`] conversations wait for their push; beyond that a push is left out and counted (the cursor itself
 //! is stored, and comes with the next sync or the next push).
 
+use crate::history::check_seqs;
 use crate::job::Fanout;
 use crate::snapshots::Snapshots;
 use futures_util::StreamExt;
@@ -66,6 +67,8 @@ impl Cursors {
 
     /// A cursor that would not move is not written.
     async fn mark(&self, conversation: ConversationId, uid: Uid, mark: Mark) -> Result<()> {
+        let (Mark::Read(seq) | Mark::Delivered(seq)) = mark;
+        check_seqs([seq])?;
         let before = self.conversations.member(conversation, uid).await?.ok_or_else(policy::not_member)?;
         let mark = within(mark, &before);
         let moves = match mark {

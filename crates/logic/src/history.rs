@@ -36,6 +36,7 @@ impl History {
         if before.is_some() && after.is_some() {
             return Err(Error::new(Code::BadRequest, "a page lies before or after a message, not both"));
         }
+        check_seqs(before.into_iter().chain(after))?;
         let me = self.conversations.member(conversation, uid).await?.ok_or_else(policy::not_member)?;
         let (from, to) = visibility::range(&me);
         let count = if count == 0 { HISTORY_DEFAULT } else { count.min(HISTORY_MAX) };
@@ -46,6 +47,7 @@ impl History {
     }
 
     pub(crate) async fn pull(&self, uid: Uid, conversation: ConversationId, from: Seq, to: Seq) -> Result<Reply> {
+        check_seqs([from, to])?;
         let view = self.conversations.view(conversation, uid).await?.ok_or_else(policy::not_member)?;
         let (first, last) = visibility::range(&view.me);
         let floor = view.conversation.floor;
@@ -74,4 +76,12 @@ impl History {
         page.has_more = true;
         page
     }
+}
+
+/// What no message ever had is a mistake, not a place to look at.
+pub(crate) fn check_seqs(seqs: impl IntoIterator<Item = Seq>) -> Result<()> {
+    if seqs.into_iter().any(|seq| seq < Seq::ZERO) {
+        return Err(Error::new(Code::BadRequest, "a seq is not negative"));
+    }
+    Ok(())
 }

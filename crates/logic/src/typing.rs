@@ -3,7 +3,6 @@
 //! Bounds: one per session, conversation and [`EVERY`]; [`QUEUE`] wait to be pushed. Beyond either the hint is left out and
 //! the command answered as if nothing happened: nobody misses it.
 
-use crate::append::no_conversation;
 use crate::job::Fanout;
 use crate::snapshots::Snapshots;
 use futures_util::StreamExt;
@@ -12,7 +11,7 @@ use skein_domain::command::Reply;
 use skein_domain::conversation::Kind;
 use skein_domain::door::Caller;
 use skein_domain::id::{ConversationId, SessionId, Uid};
-use skein_domain::policy::Case;
+use skein_domain::policy::{Case, not_member};
 use skein_domain::port::{Clock, ConversationStore};
 use skein_domain::push::Push;
 use skein_domain::{Limits, Result};
@@ -70,7 +69,7 @@ impl Typing {
         if !self.recent.entry((caller.session, conversation)).or_insert(()).is_fresh() {
             return Ok(Reply::Done);
         }
-        let snapshot = self.snapshots.get(conversation).await?.ok_or_else(no_conversation)?;
+        let snapshot = self.snapshots.get(conversation).await?.ok_or_else(not_member)?;
         let is_room = snapshot.conversation.kind == Kind::Room;
         let row = if is_room { self.conversations.member(conversation, caller.uid).await? } else { None };
         let room_members = row.as_slice();

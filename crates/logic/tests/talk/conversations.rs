@@ -107,6 +107,46 @@ async fn rooms_are_listed_joined_and_left() {
     );
 }
 
+#[tokio::test]
+async fn a_conversation_that_does_not_exist_answers_like_one_of_others() {
+    let world = World::new().await;
+    let [ann, bob, eve] = world.friends().await;
+    let group = world.group(ann, &[bob]).await;
+    for conversation in [group, ConversationId(9_999)] {
+        let commands = [
+            world.send_with(conversation, world.key(), "hi"),
+            Command::Typing { conversation },
+            Command::GetConversation { conversation },
+            Command::History { conversation, before: None, after: None, count: 0 },
+            Command::Pull { conversation, from: Seq(1), to: Seq(2) },
+            Command::MarkRead { conversation, seq: Seq(1) },
+        ];
+        for command in commands {
+            assert_eq!(code(world.call(eve, command.clone()).await), Code::NotMember, "{command:?}");
+        }
+        assert_eq!(code(world.change(eve, conversation, EntryEvent::Left { uid: eve }).await), Code::NotMember);
+        assert_eq!(code(world.call(eve, Command::JoinRoom { conversation }).await), Code::NotFound);
+    }
+}
+
+#[tokio::test]
+async fn negative_seqs_are_bad_requests() {
+    let world = World::new().await;
+    let [ann, bob] = world.friends().await;
+    let conversation = world.group(ann, &[bob]).await;
+    let commands = [
+        Command::History { conversation, before: Some(Seq(-1)), after: None, count: 0 },
+        Command::History { conversation, before: None, after: Some(Seq(-1)), count: 0 },
+        Command::Pull { conversation, from: Seq(-1), to: Seq(2) },
+        Command::Pull { conversation, from: Seq(1), to: Seq(-2) },
+        Command::MarkRead { conversation, seq: Seq(-1) },
+        Command::MarkDelivered { conversation, seq: Seq(-1) },
+    ];
+    for command in commands {
+        assert_eq!(code(world.call(ann, command.clone()).await), Code::BadRequest, "{command:?}");
+    }
+}
+
 fn rooms_of(reply: Reply) -> (Vec<ConversationId>, String) {
     match reply {
         Reply::Rooms { rooms, cursor } => (rooms.into_iter().map(|room| room.conversation).collect(), cursor),

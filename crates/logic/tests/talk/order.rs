@@ -140,7 +140,7 @@ async fn unknown_conversations_and_wrong_changes_are_refused() {
     let world = World::new().await;
     let [ann, bob, eve] = world.friends().await;
     let group = world.group(ann, &[bob]).await;
-    assert_eq!(code(world.send(ann, skein_domain::id::ConversationId(99), "x").await), Code::NotFound);
+    assert_eq!(code(world.send(ann, skein_domain::id::ConversationId(99), "x").await), Code::NotMember);
     assert_eq!(code(world.send(eve, group, "x").await), Code::NotMember);
     assert_eq!(code(world.change(ann, group, message("x")).await), Code::BadRequest);
     assert_eq!(code(world.change(bob, group, EntryEvent::RoleChanged { uid: ann, role: Role::Member }).await), Code::Forbidden);

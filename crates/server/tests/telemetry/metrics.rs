@@ -43,7 +43,7 @@ async fn what_matters_is_there_and_moves_under_load() {
         ("skein_commands_total", &["command=\"send\"", "code=\"ok\""], messages),
         ("skein_command_seconds_count", &["command=\"send\""], messages),
         ("skein_command_seconds_bucket", &["command=\"send\"", "le=\"+Inf\""], messages),
-        ("skein_commands_total", &["command=\"send\"", "code=\"not_found\""], 1.0),
+        ("skein_commands_total", &["command=\"send\"", "code=\"not_member\""], 1.0),
         ("skein_http_requests_total", &["route=\"/api/v1/login\"", "status=\"401\""], 2.0),
         ("skein_http_requests_total", &["route=\"/api/v1/login\"", "status=\"429\""], 1.0),
         ("skein_http_request_seconds_count", &["route=\"/api/v1/login\""], 3.0),

@@ -128,7 +128,7 @@ async fn what_is_not_understood_is_answered_and_the_connection_stays() {
         (r#"{"type":"clientMessages","seq":8,"payload":{"conversation":"x"}}"#, "bad_request", 8),
         (
             r#"{"type":"clientMessages","seq":9,"payload":{"conversation":"999","key":"k","body":{"kind":"text","segments":[{"text":"x"}]}}}"#,
-            "not_found",
+            "not_member",
             9,
         ),
     ] {

@@ -12,11 +12,11 @@ const CHECKSUM_BYTES: usize = 4;
 /// Longer ones are not looked at.
 const TEXT_BYTES_MAX: usize = 4_096;
 
-/// Which list a cursor belongs to; also its format's version.
+/// Which list a cursor belongs to; also its format's version, so a number is never used again (1: sync, without its user).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum CursorKind {
-    Sync = 1,
+    Sync = 8,
     Members = 2,
     Rooms = 3,
     Nicknames = 4,

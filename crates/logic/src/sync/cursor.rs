@@ -2,7 +2,7 @@
 
 use crate::cursor::{self, CursorKind, bad_cursor};
 use skein_domain::Result;
-use skein_domain::id::{ConversationId, Epoch, Revision};
+use skein_domain::id::{ConversationId, Epoch, Revision, Uid};
 
 /// More shards than any store has; a cursor that names more is none of ours.
 const SHARDS_MAX: u64 = 1_024;
@@ -10,6 +10,8 @@ const SHARDS_MAX: u64 = 1_024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct SyncCursor {
     pub epoch: Epoch,
+    /// Whom it was made for.
+    pub uid: Uid,
     /// The client has everything up to these, per shard.
     pub from: Vec<Revision>,
     pub paging: Option<Paging>,
@@ -33,6 +35,7 @@ pub(super) enum Step {
 impl SyncCursor {
     pub(super) fn seal(&self) -> String {
         let mut bytes = self.epoch.0.to_be_bytes().to_vec();
+        put(&mut bytes, self.uid.0 as u64);
         put_revisions(&mut bytes, &self.from);
         if let Some(Paging { to, step }) = &self.paging {
             let (tag, number) = match step {
@@ -46,17 +49,18 @@ impl SyncCursor {
         cursor::seal(CursorKind::Sync, &bytes)
     }
 
-    /// `bad_cursor` for whatever was not made here.
-    pub(super) fn open(text: &str) -> Result<Self> {
+    /// `bad_cursor` for whatever was not made here, and for `uid`.
+    pub(super) fn open(uid: Uid, text: &str) -> Result<Self> {
         let bytes = cursor::open(CursorKind::Sync, text)?;
-        Self::read(&bytes).ok_or_else(bad_cursor)
+        Self::read(&bytes).filter(|cursor| cursor.uid == uid).ok_or_else(bad_cursor)
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
         let (epoch, mut rest) = bytes.split_first_chunk::<8>()?;
+        let uid = Uid(i64::try_from(take(&mut rest)?).ok()?);
         let from = take_revisions(&mut rest)?;
         let paging = if rest.is_empty() { None } else { Some(read_paging(&mut rest, from.len())?) };
-        rest.is_empty().then_some(Self { epoch: Epoch(u64::from_be_bytes(*epoch)), from, paging })
+        rest.is_empty().then_some(Self { epoch: Epoch(u64::from_be_bytes(*epoch)), uid, from, paging })
     }
 }
 
@@ -120,21 +124,26 @@ mod tests {
 
     fn any_cursor() -> impl Strategy<Value = SyncCursor> {
         let revisions = |n| prop::collection::vec((0..i64::MAX).prop_map(Revision), n);
-        (any::<u64>(), 1..5usize).prop_flat_map(move |(epoch, n)| {
+        (any::<u64>(), 0..i64::MAX, 1..5usize).prop_flat_map(move |(epoch, uid, n)| {
             let paging = prop::option::of((revisions(n), step()).prop_map(|(to, step)| Paging { to, step }));
-            (Just(Epoch(epoch)), revisions(n), paging).prop_map(|(epoch, from, paging)| SyncCursor { epoch, from, paging })
+            (Just((Epoch(epoch), Uid(uid))), revisions(n), paging).prop_map(|((epoch, uid), from, paging)| SyncCursor {
+                epoch,
+                uid,
+                from,
+                paging,
+            })
         })
     }
 
     proptest! {
         #[test]
         fn a_cursor_survives_its_text(cursor in any_cursor()) {
-            prop_assert_eq!(SyncCursor::open(&cursor.seal()).unwrap(), cursor);
+            prop_assert_eq!(SyncCursor::open(cursor.uid, &cursor.seal()).unwrap(), cursor);
         }
 
         #[test]
         fn no_text_makes_it_panic(text in ".{0,80}") {
-            prop_assert_eq!(SyncCursor::open(&text).map_err(|error| error.code), Err(Code::BadCursor));
+            prop_assert_eq!(SyncCursor::open(Uid(1), &text).map_err(|error| error.code), Err(Code::BadCursor));
         }
 
         #[test]
@@ -143,18 +152,18 @@ mod tests {
             let at = at.index(text.len());
             prop_assume!(text[at..=at] != *to);
             let damaged = format!("{}{to}{}", &text[..at], &text[at + 1..]);
-            prop_assert_eq!(SyncCursor::open(&damaged).map_err(|error| error.code), Err(Code::BadCursor));
+            prop_assert_eq!(SyncCursor::open(cursor.uid, &damaged).map_err(|error| error.code), Err(Code::BadCursor));
         }
 
         #[test]
         fn no_payload_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = SyncCursor::open(&cursor::seal(CursorKind::Sync, &bytes));
+            let _ = SyncCursor::open(Uid(1), &cursor::seal(CursorKind::Sync, &bytes));
         }
     }
 
     #[test]
     fn a_cursor_of_one_shard_is_short() {
-        let cursor = SyncCursor { epoch: Epoch(u64::MAX), from: vec![Revision(1_000_000_000)], paging: None };
-        assert!(cursor.seal().len() <= 28, "{}", cursor.seal());
+        let cursor = SyncCursor { epoch: Epoch(u64::MAX), uid: Uid(1_000_000), from: vec![Revision(1_000_000_000)], paging: None };
+        assert!(cursor.seal().len() <= 32, "{}", cursor.seal());
     }
 }

@@ -61,18 +61,18 @@ impl Sync {
         let _running = self.admission.enter().await?;
         // Before anything is read: see the invariant.
         let committed = self.messages.revisions().await?;
-        let (cursor, reset) = self.resume(text, &committed)?;
+        let (cursor, reset) = self.resume(uid, text, &committed)?;
         let page = self.page(uid, cursor, committed).await?;
         Ok(Reply::Sync { page: SyncPage { reset, ..page } })
     }
 
     /// Where to go on, and whether the client has to forget what it has.
-    fn resume(&self, text: &str, committed: &[Revision]) -> Result<(SyncCursor, bool)> {
-        let scratch = || SyncCursor { epoch: self.messages.epoch(), from: vec![Revision(0); committed.len()], paging: None };
+    fn resume(&self, uid: Uid, text: &str, committed: &[Revision]) -> Result<(SyncCursor, bool)> {
+        let scratch = || SyncCursor { epoch: self.messages.epoch(), uid, from: vec![Revision(0); committed.len()], paging: None };
         if text.is_empty() {
             return Ok((scratch(), false));
         }
-        let cursor = SyncCursor::open(text)?;
+        let cursor = SyncCursor::open(uid, text)?;
         let reached = |revisions: &[Revision]| {
             revisions.len() == committed.len() && revisions.iter().zip(committed).all(|(has, committed)| has <= committed)
         };
@@ -85,7 +85,7 @@ impl Sync {
     }
 
     async fn page(&self, uid: Uid, cursor: SyncCursor, committed: Vec<Revision>) -> Result<SyncPage> {
-        let SyncCursor { epoch, from, paging } = cursor;
+        let SyncCursor { epoch, from, paging, .. } = cursor;
         let is_first = paging.is_none();
         let latest = committed.clone();
         let begin = || Paging { to: committed, step: Step::Conversations { shard: 0, above: ConversationId(0) } };
@@ -108,13 +108,13 @@ impl Sync {
             };
             step = match (filled, step) {
                 (Filled::Until(step), _) => {
-                    let cursor = SyncCursor { epoch, from, paging: Some(Paging { to, step }) };
+                    let cursor = SyncCursor { epoch, uid, from, paging: Some(Paging { to, step }) };
                     return Ok(page.unfinished(cursor, is_first));
                 }
                 (Filled::Done, Step::Log { .. }) => {
                     // Later pages may be asked for on another connection, which heard no push of what came since the first.
                     let is_stale = !is_first && to.iter().zip(&latest).any(|(reached, committed)| reached < committed);
-                    return Ok(page.finished(SyncCursor { epoch, from: to, paging: None }, is_stale));
+                    return Ok(page.finished(SyncCursor { epoch, uid, from: to, paging: None }, is_stale));
                 }
                 (Filled::Done, Step::Conversations { shard, .. }) if usize::from(shard) + 1 < from.len() => {
                     Step::Conversations { shard: shard + 1, above: ConversationId(0) }

@@ -255,6 +255,7 @@ async fn foreign_cursors_are_refused_and_those_of_another_past_begin_anew() {
     world.group(ann, &[bob]).await;
     assert_eq!(code(world.sync(bob, "garbage").await), Code::BadCursor);
     let cursor = world.sync(bob, "").await.unwrap().cursor;
+    assert_eq!(code(world.sync(ann, &cursor).await), Code::BadCursor, "somebody else's");
     world.store.set_revisions(Some(vec![Revision(1)]));
     let ahead = world.sync(bob, &cursor).await.unwrap();
     assert!(ahead.reset && !ahead.conversations.is_empty(), "ahead of the server");

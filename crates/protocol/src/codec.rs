@@ -3,8 +3,8 @@
 //! **Invariant:** a message means the same in both codecs: what decodes from one encodes to the other.
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::error::ErrorCode;
 use crate::op::Op;
@@ -51,7 +51,7 @@ impl Codec {
         match self {
             Codec::Protobuf => Ok(M::decode(body)?),
             Codec::Json if body.is_empty() => Ok(M::default()),
-            Codec::Json => Ok(serde_json::from_slice(body)?),
+            Codec::Json => Ok(from_json_object(body)?),
         }
     }
 
@@ -65,6 +65,16 @@ impl Codec {
             Codec::Json => Ok(serde_json::to_vec(message)?.into()),
         }
     }
+}
+
+/// Reads a JSON object. Left alone, derived readers of structs take an array of the fields in order as well.
+pub fn from_json_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<T> {
+    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
+        return serde_json::from_slice(text);
+    }
+    // Text that is no JSON at all is told apart first.
+    serde_json::from_slice::<IgnoredAny>(text)?;
+    Err(serde_json::Error::custom("expected a JSON object"))
 }
 
 /// Why a body or an envelope was not understood. The connection stays; the answer is an `error` reply.

@@ -12,7 +12,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::{Codec, DecodeError, EncodeError};
+use crate::codec::{Codec, DecodeError, EncodeError, from_json_object};
 use crate::op::Op;
 use crate::table::{Incoming, Push, Reply, Request};
 
@@ -26,7 +26,7 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, DecodeError> {
-        let parts: Parts<'a> = serde_json::from_slice(text)?;
+        let parts: Parts<'a> = from_json_object(text)?;
         Ok(Self { name: parts.name, seq: parts.seq, payload: parts.payload.map_or(b"{}", |raw| raw.get().as_bytes()) })
     }
 

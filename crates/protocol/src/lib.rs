@@ -25,7 +25,7 @@ pub mod table;
 pub mod websocket;
 
 pub use close::{Advice, CloseCode};
-pub use codec::{Codec, DecodeError, EncodeError};
+pub use codec::{Codec, DecodeError, EncodeError, from_json_object};
 pub use envelope::Envelope;
 pub use error::{ErrorCode, Retry};
 pub use frame::{Frame, FrameDecoder, FrameError, Strictness};

@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use skein_protocol::ErrorCode;
+use skein_protocol::{ErrorCode, from_json_object};
 use std::sync::Arc;
 
 /// A JSON body. **Bound:** `body_bytes_max`.
@@ -24,8 +24,11 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Json<T> {
             return Err(Problem::new(ErrorCode::Unsupported, "send the body as application/json"));
         }
         let bytes = read(request, state.config.body_bytes_max as usize).await?;
-        let bad_json = |error: serde_json::Error| Problem::new(ErrorCode::BadJson, error.to_string());
-        serde_json::from_slice(&bytes).map(Json).map_err(bad_json)
+        from_json_object(&bytes).map(Json).map_err(|error| {
+            // JSON of the wrong shape is a wrong request, not wrong JSON.
+            let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
+            Problem::new(code, error.to_string())
+        })
     }
 }
 

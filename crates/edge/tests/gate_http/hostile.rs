@@ -9,24 +9,25 @@ use skein_edge::gate::{self, Config, Gate, Rate};
 const JSON: &str = "content-type: application/json";
 
 #[tokio::test]
-async fn bodies_that_are_no_json_of_the_right_shape_are_bad_json() {
+async fn text_that_is_no_json_is_bad_json_and_json_of_another_shape_a_bad_request() {
     let app = app(&Script::done());
     let deep = "[".repeat(100_000);
-    let bodies: [&[u8]; 10] = [
-        b"",
-        b"{",
-        b"null",
-        b"[]",
-        b"\"text\"",
-        b"{\"email\":1,\"purpose\":\"register\"}",
-        b"{\"email\":\"a\"}",
-        b"{\"email\":\"a\",\"purpose\":\"other\"}",
-        b"\xff\xfe{}",
-        deep.as_bytes(),
+    let bodies: [(&[u8], &str); 11] = [
+        (b"", "bad_json"),
+        (b"{", "bad_json"),
+        (b"\xff\xfe{}", "bad_json"),
+        (deep.as_bytes(), "bad_json"),
+        (b"null", "bad_request"),
+        (b"[]", "bad_request"),
+        (b"\"text\"", "bad_request"),
+        (b"[\"a@example.org\",\"register\"]", "bad_request"),
+        (b"{\"email\":1,\"purpose\":\"register\"}", "bad_request"),
+        (b"{\"email\":\"a\"}", "bad_request"),
+        (b"{\"email\":\"a\",\"purpose\":\"other\"}", "bad_request"),
     ];
-    for body in bodies {
+    for (body, code) in bodies {
         let answer = send(&app, request("POST /api/v1/code", &[JSON], body.to_vec())).await;
-        assert_eq!(answer.problem(), (400, "bad_json".to_owned()), "{:.60}", String::from_utf8_lossy(body));
+        assert_eq!(answer.problem(), (400, code.to_owned()), "{:.60}", String::from_utf8_lossy(body));
     }
 }
 
@@ -40,7 +41,7 @@ async fn another_media_type_is_unsupported() {
         assert_eq!(answer.problem(), (415, "unsupported".to_owned()), "{content_type}");
     }
     let answer = send(&app, request("POST /api/v1/code", &["content-type: Application/JSON; charset=utf-8"], "{}")).await;
-    assert_eq!(answer.problem(), (400, "bad_json".to_owned()));
+    assert_eq!(answer.problem(), (400, "bad_request".to_owned()));
 }
 
 #[tokio::test]

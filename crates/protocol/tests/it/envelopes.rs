@@ -34,6 +34,15 @@ fn only_the_type_is_needed() {
 }
 
 #[test]
+fn an_array_is_not_taken_for_an_object() {
+    for text in
+        [r#"["heartbeat",1,{}]"#, r#" ["heartbeat"]"#, r#"{"type":"auth","payload":["token"]}"#, r#"{"type":"heartbeat","payload":[]}"#]
+    {
+        assert_eq!(code_of(text), ErrorCode::BadRequest, "{text}");
+    }
+}
+
+#[test]
 fn both_spellings_of_a_name_and_both_forms_of_a_number_are_read() {
     let expected = Request::RequestHistory(v1::RequestHistory {
         conversation: 12,
@@ -65,7 +74,7 @@ fn what_is_not_understood_has_its_code() {
     assert_eq!(code_of("{"), ErrorCode::BadJson);
     assert_eq!(code_of(""), ErrorCode::BadJson);
     assert_eq!(code_of(r#"{"type":"heartbeat"} x"#), ErrorCode::BadJson);
-    assert_eq!(code_of(&"[".repeat(10_000)), ErrorCode::BadRequest);
+    assert_eq!(code_of(&"[".repeat(10_000)), ErrorCode::BadJson, "never closed");
     assert_eq!(code_of(r#"{"type":"pull","payload":{"from":{}}}"#), ErrorCode::BadRequest);
     assert_eq!(code_of(r#"{"type":"pull","payload":[]}"#), ErrorCode::BadRequest);
     assert_eq!(code_of(r#"{"type":"pull","payload":{"from":"x"}}"#), ErrorCode::BadRequest);

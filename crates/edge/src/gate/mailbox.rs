@@ -69,8 +69,11 @@ fn require_local(parts: &Parts) -> Result<(), Problem> {
     if !peer.is_loopback() {
         return refused("the mailbox is shown on the server's own machine only");
     }
-    let host = parts.headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if !is_local_host(host) {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next().and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // An absolute target names a host too.
+    let is_target_local = parts.uri.authority().is_none_or(|authority| is_local_host(authority.as_str()));
+    if !is_local_host(host) || !is_target_local || hosts.next().is_some() {
         return refused("the mailbox is shown at localhost only");
     }
     Ok(())

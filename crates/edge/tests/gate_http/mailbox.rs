@@ -71,6 +71,22 @@ async fn another_host_name_or_machine_is_refused() {
 }
 
 #[tokio::test]
+async fn a_second_host_or_a_target_elsewhere_is_refused() {
+    let to = |target: &str, hosts: &[&str]| {
+        let request = Request::builder().uri(target).extension(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 1))));
+        hosts.iter().fold(request, |request, host| request.header("host", *host)).body(Body::empty()).unwrap()
+    };
+    assert_eq!(send(&with_mailbox(), to("http://localhost:8080/dev/mailbox", &["localhost:8080"])).await.status, 200);
+    for request in [
+        to("http://evil.example/dev/mailbox", &["localhost"]),
+        to("/dev/mailbox", &["localhost", "evil.example"]),
+        to("/dev/mailbox", &["localhost", "localhost"]),
+    ] {
+        assert_eq!(send(&with_mailbox(), request).await.problem(), (403, "forbidden".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn without_a_mailbox_there_is_no_such_path() {
     let answer = send(&app(&Script::done()), request("GET /dev/mailbox", &[], Body::empty())).await;
     assert_eq!(answer.problem(), (404, "not_found".to_owned()));

@@ -171,7 +171,7 @@ impl Node {
         }
         println!("  data            数据目录     {}", self.data.display());
         if self.roles.is_all() {
-            println!("Try 试试:  skein demo --data {}", self.data.display());
+            println!("Try 试试:  {} demo --data {}", crate::cli::program(), self.data.display());
         }
     }
 

@@ -172,7 +172,8 @@ async fn failures_name_their_code() {
     };
     let mut nobody = server.as_person("send", &ann);
     nobody.args(["--to", "no such group", "x"]);
-    assert!(failure(nobody).await.contains("skein: not_found:"));
+    let said = failure(nobody).await;
+    assert!(said.contains("skein: not_found:") && said.matches("not_found").count() == 1, "{said}");
     let stranger = Person { uid: 0, email: "nobody@example.org".into(), password: "wrong and long enough".into() };
     let mut wrong = server.as_person("send", &stranger);
     wrong.args(["--to", "1", "x"]);

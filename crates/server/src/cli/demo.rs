@@ -11,14 +11,15 @@ pub fn run(args: DataArgs) -> Result<ExitCode> {
     let accounts = answer["accounts"].as_array().context("read the answer")?;
     println!("Two accounts are ready, friends of each other and members of the group \"{}\".\n", text(&answer["group"]));
     let server = text(&answer["server"]);
+    let program = super::program();
     for account in accounts {
         println!("  {:<6} {}  password {}", text(&account["nickname"]), text(&account["email"]), text(&account["password"]));
     }
     println!("\nOpen two terminals and chat:\n");
     for account in accounts {
-        println!("  SKEIN_PASSWORD={} skein chat --server {server} --email {}", text(&account["password"]), text(&account["email"]));
+        println!("  SKEIN_PASSWORD={} {program} chat --server {server} --email {}", text(&account["password"]), text(&account["email"]));
     }
-    println!("\nAnyone else joins with `skein chat --server {server}` and an e-mail address.");
+    println!("\nAnyone else joins with `{program} chat --server {server}` and an e-mail address.");
     Ok(ExitCode::SUCCESS)
 }
 

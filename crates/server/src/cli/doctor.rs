@@ -2,6 +2,7 @@
 
 use super::{ServeArgs, runtime};
 use crate::config::Config;
+use crate::roles::Role;
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -26,6 +27,7 @@ use Finding::{Bad, Good, Warn};
 
 pub fn run(args: ServeArgs) -> Result<ExitCode> {
     let data = args.data.data.as_path();
+    let running = is_running(data)?;
     let mut findings = Vec::new();
     match args.load() {
         Err(error) => {
@@ -33,14 +35,18 @@ pub fn run(args: ServeArgs) -> Result<ExitCode> {
         }
         Ok(config) => {
             findings.push(("configuration", Good("read and valid".into())));
-            findings.extend(look(&config, data)?);
+            findings.extend(look(&config, data, running)?);
         }
     }
     let bad = findings.iter().any(|(_, finding)| matches!(finding, Bad(..)));
     for (subject, finding) in &findings {
         show(subject, finding);
     }
-    println!("{}", if bad { "\nSkein would not run well here: see ✗ above." } else { "\nReady: `skein serve`." });
+    match (bad, running) {
+        (true, _) => println!("\nSkein would not run well here: see ✗ above."),
+        (false, true) => println!("\nA server already runs on {}.", data.display()),
+        (false, false) => println!("\nReady: `{} serve`.", super::program()),
+    }
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -52,11 +58,10 @@ fn show(subject: &str, finding: &Finding) {
     }
 }
 
-fn look(config: &Config, data: &Path) -> Result<Vec<(&'static str, Finding)>> {
-    let running = data.join(crate::admin::SOCKET).exists() && runtime()?.block_on(is_running(data));
+fn look(config: &Config, data: &Path, running: bool) -> Result<Vec<(&'static str, Finding)>> {
     let mut findings = vec![("server", server(running, data))];
     if !running {
-        for (name, address) in listeners(config) {
+        for (name, address) in listeners(config)? {
             findings.push((name, port(address)));
         }
     }
@@ -70,16 +75,28 @@ fn look(config: &Config, data: &Path) -> Result<Vec<(&'static str, Finding)>> {
     Ok(findings)
 }
 
-async fn is_running(data: &Path) -> bool {
-    crate::admin::client::ask(data, &crate::admin::Verb::Stats).await.is_ok()
+fn is_running(data: &Path) -> Result<bool> {
+    let ask = crate::admin::client::ask(data, &crate::admin::Verb::Stats);
+    Ok(data.join(crate::admin::SOCKET).exists() && runtime()?.block_on(ask).is_ok())
 }
 
 fn server(running: bool, data: &Path) -> Finding {
     if running { Good(format!("runs on {}; ports are its own", data.display())) } else { Good("does not run".into()) }
 }
 
-fn listeners(config: &Config) -> [(&'static str, SocketAddr); 3] {
-    [("public port", config.listen.public), ("tcp port", config.listen.tcp), ("admin port", config.listen.admin)]
+/// Those the roles here will bind, as `serve` does.
+fn listeners(config: &Config) -> Result<Vec<(&'static str, SocketAddr)>> {
+    let (roles, listen) = (config.roles()?, &config.listen);
+    let (gate, comet, logic, split) = (roles.has(Role::Gate), roles.has(Role::Comet), roles.has(Role::Logic), !roles.is_all());
+    let all = [
+        (gate || comet, "public port", listen.public),
+        (comet, "tcp port", listen.tcp),
+        (logic, "push port", listen.push),
+        (true, "admin port", listen.admin),
+        (comet && split, "comet rpc port", listen.comet_rpc),
+        (logic && split, "logic rpc port", listen.logic_rpc),
+    ];
+    Ok(all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, name, address)| (name, address)).collect())
 }
 
 fn port(address: SocketAddr) -> Finding {

@@ -29,6 +29,8 @@ const PAGE: usize = 100;
 /// Prints the code, for scripts, and what it means, for people.
 fn failed(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Error>() {
+        // Its text begins with the code.
+        Some(error @ Error::Refused { .. }) => eprintln!("skein: {error}"),
         Some(error) => eprintln!("skein: {}: {error}", error.code()),
         None => eprintln!("skein: failed: {error:#}"),
     }
@@ -78,7 +80,7 @@ fn read_text() -> Result<String> {
 /// `c7`, a uid, an e-mail address, or a title.
 async fn addressee(client: &Client, to: &str) -> Result<i64> {
     let conversations = client.conversations().await?;
-    if let Some(id) = conversation_of(&conversations, to) {
+    if let Some(id) = conversation_of(&conversations, to)? {
         return Ok(id);
     }
     let uid = match to.parse::<i64>() {
@@ -92,9 +94,24 @@ async fn addressee(client: &Client, to: &str) -> Result<i64> {
     Ok(client.open_direct(uid).await?.id)
 }
 
-fn conversation_of(conversations: &[v1::Conversation], name: &str) -> Option<i64> {
-    let number = name.strip_prefix('c').and_then(|number| number.parse::<i64>().ok());
-    number.or_else(|| conversations.iter().find(|known| !known.title.is_empty() && known.title == name).map(|known| known.id))
+/// A title that several conversations carry names none of them: a message must not go to the wrong people.
+fn conversation_of(conversations: &[v1::Conversation], name: &str) -> Result<Option<i64>, Error> {
+    if let Some(number) = name.strip_prefix('c').and_then(|number| number.parse::<i64>().ok()) {
+        return Ok(Some(number));
+    }
+    let titled: Vec<i64> =
+        conversations.iter().filter(|known| !known.title.is_empty() && known.title == name).map(|known| known.id).collect();
+    match titled.as_slice() {
+        [] => Ok(None),
+        [id] => Ok(Some(*id)),
+        several => {
+            let ids = several.iter().map(|id| format!("c{id}")).collect::<Vec<_>>().join(", ");
+            Err(Error::refused(
+                skein_sdk::ErrorCode::BadRequest,
+                format!("{name}: several conversations have this title: say one of {ids}"),
+            ))
+        }
+    }
 }
 
 fn not_found(what: &str) -> Error {
@@ -177,7 +194,7 @@ impl Tail {
             }
         }
         if let Some(name) = only {
-            self.only = Some(conversation_of(&conversations, name).or_else(|| name.parse().ok()).ok_or_else(|| not_found(name))?);
+            self.only = Some(conversation_of(&conversations, name)?.or_else(|| name.parse().ok()).ok_or_else(|| not_found(name))?);
         }
         eprintln!("skein: following");
         self.print_all().await?;
@@ -269,5 +286,21 @@ impl Tail {
         let name = person.map_or_else(|| format!("#{uid}"), |person| person.name().to_owned());
         self.names.insert(uid, name.clone());
         Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_title_of_several_conversations_names_none() {
+        let titled = |id: i64, title: &str| v1::Conversation { id, title: title.to_owned(), ..Default::default() };
+        let known = [titled(3, "team"), titled(7, "team"), titled(9, "friends")];
+        assert_eq!(conversation_of(&known, "friends").unwrap(), Some(9));
+        assert_eq!(conversation_of(&known, "c7").unwrap(), Some(7));
+        assert_eq!(conversation_of(&known, "nobody").unwrap(), None);
+        let refused = conversation_of(&known, "team").unwrap_err().to_string();
+        assert!(refused.contains("c3, c7"), "{refused}");
     }
 }

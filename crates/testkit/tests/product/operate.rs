@@ -141,6 +141,12 @@ async fn a_demo_is_two_friends_who_can_log_in() {
     let output = Command::new(program()).arg("demo").arg("--data").arg(town.data()).output().await.unwrap();
     let printed = String::from_utf8(output.stdout).unwrap();
     let words: Vec<&str> = printed.split_whitespace().collect();
+    let chats: Vec<usize> = words.iter().enumerate().filter(|(_, word)| **word == "chat").map(|(at, _)| at).collect();
+    assert!(chats.len() >= 2, "{printed}");
+    for at in &chats[..2] {
+        let run = Command::new(words[at - 1]).args(["chat", "--help"]).output().await;
+        assert!(run.is_ok_and(|run| run.status.success()), "what is printed can be run: {printed}");
+    }
     let mails: Vec<usize> = words.iter().enumerate().filter(|(_, word)| word.ends_with("@demo.invalid")).map(|(at, _)| at).collect();
     for at in &mails[..2] {
         assert_eq!(words[at + 1], "password", "{printed}");
@@ -148,6 +154,35 @@ async fn a_demo_is_two_friends_who_can_log_in() {
         let friends = town.api().bearer(logged_in["token"].as_str().unwrap()).get("/api/v1/friends").await.ok();
         assert_eq!(friends["friends"].as_array().unwrap().len(), 1);
     }
+}
+
+async fn doctor(data: &Path, settings: &[String]) -> (Option<i32>, String) {
+    let mut command = Command::new(program());
+    command.arg("doctor").arg("--data").arg(data).args(settings.iter().flat_map(|setting| ["--set", setting]));
+    let output = command.output().await.unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[tokio::test]
+async fn the_doctor_looks_at_every_port_and_knows_a_running_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let free = |name: &str| format!("listen.{name}=127.0.0.1:0");
+    let all_free = ["public", "tcp", "push", "admin", "comet_rpc", "logic_rpc"].map(free).to_vec();
+    let (code, said) = doctor(folder.path(), &all_free).await;
+    assert!(code == Some(0) && said.contains("Ready: "), "{said}");
+
+    let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = |name: &str| format!("listen.{name}={}", holder.local_addr().unwrap());
+    let with = |more: &[String]| [all_free.as_slice(), more].concat();
+    let (code, said) = doctor(folder.path(), &with(&[taken("push")])).await;
+    assert!(code == Some(1) && said.contains("✗ push port"), "{said}");
+    let only_logic = with(&["node.roles=[\"logic\",\"status\",\"verify\",\"job\"]".into(), taken("logic_rpc")]);
+    let (code, said) = doctor(folder.path(), &only_logic).await;
+    assert!(code == Some(1) && said.contains("✗ logic rpc port"), "{said}");
+
+    let town = Town::of(&[]).start().await;
+    let (code, said) = doctor(town.data(), &[]).await;
+    assert!(code == Some(0) && said.contains("already runs") && !said.contains("Ready"), "{said}");
 }
 
 /// `terminate` asks once; the drain sends everybody away and the folder is free again.

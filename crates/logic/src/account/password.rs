@@ -3,17 +3,23 @@
 //! **Invariant:** at most as many hashes as configured are computed at a time, and a bounded number of callers wait;
 //! beyond that the answer is `busy`. Checking costs one hash whether there is a stored one or not, so that time does not
 //! tell who has an account.
+//!
+//! **Invariant:** the memory of a hash is kept and used again. Tens of MiB taken and given back for each hash tear the heap
+//! of the C library apart, and a crowd of strangers who only fail to log in would cost gigabytes.
 
 use super::Config;
 use super::secret;
-use argon2::{Algorithm, Argon2, Params, PasswordHash, PasswordHasher, PasswordVerifier, Version};
+use argon2::{Algorithm, Argon2, Block, Params, PasswordHash, Version};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use skein_domain::{Code, Error, Result};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use subtle::ConstantTimeEq;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+const SALT_BYTES: usize = 16;
+const OUTPUT_BYTES: usize = 32;
 const BYTES_MIN: usize = 8;
 /// Longer ones are refused before anything is computed.
 pub(super) const BYTES_MAX: usize = 128;
@@ -26,7 +32,11 @@ pub struct Passwords {
     admitted: Arc<Semaphore>,
     computing: Arc<Semaphore>,
     computed: Arc<AtomicU64>,
+    memories: Memories,
 }
+
+/// The blocks of hashes that are not being computed; as many as were ever computed at a time, which is bounded.
+type Memories = Arc<Mutex<Vec<Vec<Block>>>>;
 
 /// The right to compute one hash now. Taken before something is used up that a `busy` afterwards would waste.
 pub(super) struct Slot {
@@ -46,6 +56,7 @@ impl Passwords {
             admitted: Arc::new(Semaphore::new(concurrency + config.password_queue as usize)),
             computing: Arc::new(Semaphore::new(concurrency)),
             computed: Arc::new(AtomicU64::new(0)),
+            memories: Memories::default(),
         })
     }
 
@@ -58,29 +69,25 @@ impl Passwords {
     }
 
     pub(super) async fn hash(&self, slot: Slot, password: String) -> Result<String> {
-        let salt: [u8; 16] = secret::random()?;
+        let salt: [u8; SALT_BYTES] = secret::random()?;
         let argon2 = self.argon2.clone();
-        let hashed = self.compute(slot, move || argon2.hash_password_with_salt(password.as_bytes(), &salt).map(|hash| hash.to_string()));
-        hashed.await?.map_err(|error| {
+        let output = self.compute(slot, move |memory| output(&argon2, &password, &salt, memory)).await?;
+        let output = output.map_err(|error| {
             tracing::error!(%error, "password not hashed");
             Error::internal()
-        })
+        })?;
+        Ok(in_usual_form(self.argon2.params(), &salt, &output))
     }
 
     /// Whether `password` is the one of `hash`; never, but at the same cost, if there is no hash.
     pub(super) async fn verify(&self, password: String, hash: Option<&str>) -> Result<bool> {
         let slot = self.slot().await?;
-        let argon2 = self.argon2.clone();
         let hash: Arc<str> = hash.map_or_else(|| self.dummy.clone(), Arc::from);
-        let verified = self.compute(slot, move || argon2.verify_password(password.as_bytes(), &*hash)).await?;
-        match verified {
-            Ok(()) => Ok(true),
-            Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(error) => {
-                tracing::error!(%error, "stored password hash is unreadable");
-                Ok(false)
-            }
-        }
+        let verified = self.compute(slot, move |memory| is_of(&hash, &password, memory)).await?;
+        Ok(verified.unwrap_or_else(|error| {
+            tracing::error!(%error, "stored password hash is unreadable");
+            false
+        }))
     }
 
     /// Whether the hash was made at another cost than is configured now.
@@ -95,10 +102,12 @@ impl Passwords {
         self.computed.load(Ordering::Relaxed)
     }
 
-    async fn compute<T: Send + 'static>(&self, slot: Slot, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {
-        let computed = self.computed.clone();
+    async fn compute<T: Send + 'static>(&self, slot: Slot, work: impl FnOnce(&mut Vec<Block>) -> T + Send + 'static) -> Result<T> {
+        let (computed, memories) = (self.computed.clone(), self.memories.clone());
         let work = move || {
-            let done = work();
+            let mut memory = lock(&memories).pop().unwrap_or_default();
+            let done = work(&mut memory);
+            lock(&memories).push(memory);
             computed.fetch_add(1, Ordering::Relaxed);
             metrics::counter!("skein_password_hashes_total").increment(1);
             drop(slot);
@@ -125,11 +134,44 @@ pub(super) fn check(password: &str, email: &str) -> Result<()> {
     Ok(())
 }
 
-/// A hash in the usual form whose password nobody knows, not even we: both halves are random.
+/// A hash whose password nobody knows, not even we: both halves are random.
 fn dummy_hash(params: &Params) -> Result<String> {
-    let salt = STANDARD_NO_PAD.encode(secret::random::<16>()?);
-    let output = STANDARD_NO_PAD.encode(secret::random::<32>()?);
-    Ok(format!("$argon2id$v=19$m={},t={},p={}${salt}${output}", params.m_cost(), params.t_cost(), params.p_cost()))
+    Ok(in_usual_form(params, &secret::random::<SALT_BYTES>()?, &secret::random::<OUTPUT_BYTES>()?))
+}
+
+/// A PHC string: <https://github.com/P-H-C/phc-string-format>.
+fn in_usual_form(params: &Params, salt: &[u8], output: &[u8]) -> String {
+    let (salt, output) = (STANDARD_NO_PAD.encode(salt), STANDARD_NO_PAD.encode(output));
+    format!("$argon2id$v=19$m={},t={},p={}${salt}${output}", params.m_cost(), params.t_cost(), params.p_cost())
+}
+
+/// Grows `memory` when these costs need more than any before.
+fn output(argon2: &Argon2<'_>, password: &str, salt: &[u8], memory: &mut Vec<Block>) -> argon2::Result<[u8; OUTPUT_BYTES]> {
+    let blocks = argon2.params().block_count();
+    if memory.len() < blocks {
+        memory.resize(blocks, Block::default());
+    }
+    let mut output = [0; OUTPUT_BYTES];
+    argon2.hash_password_into_with_memory(password.as_bytes(), salt, &mut output, &mut memory[..blocks])?;
+    Ok(output)
+}
+
+/// Computes with the costs the hash was made with.
+fn is_of(hash: &str, password: &str, memory: &mut Vec<Block>) -> Result<bool, Unreadable> {
+    let hash = PasswordHash::new(hash).map_err(|_| Unreadable)?;
+    let params = Params::try_from(&hash).map_err(|_| Unreadable)?;
+    let (salt, expected) = (hash.salt.ok_or(Unreadable)?, hash.hash.ok_or(Unreadable)?);
+    let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+    let computed = output(&argon2, password, salt.as_ref(), memory).map_err(|_| Unreadable)?;
+    Ok(computed.as_slice().ct_eq(expected.as_bytes()).into())
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("no argon2id hash in the usual form")]
+struct Unreadable;
+
+fn lock(memories: &Memories) -> std::sync::MutexGuard<'_, Vec<Vec<Block>>> {
+    memories.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -158,6 +200,31 @@ mod tests {
         assert_eq!(passwords.computed(), 1);
         assert!(!passwords.is_outdated(&passwords.dummy), "the dummy has the cost of a real one");
         assert!(PasswordHash::new(&passwords.dummy).is_ok());
+    }
+
+    #[tokio::test]
+    async fn the_memory_of_a_hash_is_used_again() {
+        let config = Config { password_concurrency: 2, password_queue: 64, ..cheap() };
+        let passwords = Arc::new(Passwords::new(&config).unwrap());
+        let mut crowd = tokio::task::JoinSet::new();
+        for _ in 0..64 {
+            let passwords = passwords.clone();
+            crowd.spawn(async move { passwords.verify("correct horse".into(), None).await });
+        }
+        assert!(crowd.join_all().await.into_iter().all(|verified| verified == Ok(false)));
+        assert_eq!(passwords.computed(), 64);
+        assert!((1..=2).contains(&lock(&passwords.memories).len()), "never more than are computed at a time");
+    }
+
+    #[tokio::test]
+    async fn a_hash_made_elsewhere_is_understood() {
+        use argon2::PasswordHasher;
+        let passwords = Passwords::new(&cheap()).unwrap();
+        let elsewhere = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(16, 2, 1, None).unwrap());
+        let hash = elsewhere.hash_password_with_salt(b"correct horse", b"sixteen bytes ok").unwrap().to_string();
+        assert!(passwords.verify("correct horse".into(), Some(&hash)).await.unwrap());
+        assert!(!passwords.verify("correct house".into(), Some(&hash)).await.unwrap());
+        assert!(!passwords.verify("correct horse".into(), Some("rubbish")).await.unwrap());
     }
 
     #[tokio::test]

@@ -57,13 +57,14 @@ async fn one(count: usize, plan: &Plan, reference: Duration, folder: &Path) -> R
         let (connection, pushes, _) = Connection::connect(&address, Auth::Token(token)).await.context("connect a sender")?;
         connections.push((connection, pushes, conversation));
     }
-    let before = Usage::of(server.pid())?;
     let begin = Instant::now() + WARM_UP;
     let mut tasks = JoinSet::new();
     for (index, (connection, mut pushes, conversation)) in connections.into_iter().enumerate() {
         tokio::spawn(async move { while pushes.recv().await.is_some() {} });
         tasks.spawn(send_until(connection, index, conversation, begin, begin + plan.time));
     }
+    tokio::time::sleep_until(begin.into()).await;
+    let before = Usage::of(server.pid())?;
     let mut total = Tally::new()?;
     while let Some(tally) = tasks.join_next().await {
         total.add(tally.context("a sender failed")??)?;

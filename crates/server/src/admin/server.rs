@@ -176,6 +176,8 @@ impl Admin {
         let uids = vec![bo.uid];
         let create = CreateConversation { owner: ann.uid, key, title: title.into(), uids, at, per_day_max: 1 };
         self.conversations.create_group(create).await?;
+        let subject = format!("{}, {}", ann.uid, bo.uid);
+        self.users.audit(Audit { at, actor: ACTOR.into(), act: "demo".into(), subject, detail: title.into() }).await?;
         Ok(json!({"server": self.server, "group": title, "accounts": [ann.json, bo.json]}))
     }
 

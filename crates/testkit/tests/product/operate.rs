@@ -3,6 +3,7 @@
 use crate::http::Api;
 use crate::town::{Town, program};
 use serde_json::json;
+use skein_server::admin::{Verb, client};
 use skein_testkit::server::{Options, ServerProcess};
 use std::path::Path;
 use std::process::Output;
@@ -154,6 +155,8 @@ async fn a_demo_is_two_friends_who_can_log_in() {
         let friends = town.api().bearer(logged_in["token"].as_str().unwrap()).get("/api/v1/friends").await.ok();
         assert_eq!(friends["friends"].as_array().unwrap().len(), 1);
     }
+    let audits = client::ask(town.data(), &Verb::Audit { count: 1 }).await.unwrap();
+    assert_eq!(audits[0]["act"], "demo", "who made them is on record");
 }
 
 async fn doctor(data: &Path, settings: &[String]) -> (Option<i32>, String) {

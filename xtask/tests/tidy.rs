@@ -38,6 +38,7 @@ rules! {
     the_product_is_safe_rust: "no unsafe",
     contracts_do_no_io: "no IO in contracts",
     links_lead_somewhere: "links",
+    requirements_have_their_checks: "requirements",
 }
 
 #[test]

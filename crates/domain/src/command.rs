@@ -9,6 +9,7 @@ use crate::contact::{Friend, FriendRequest};
 use crate::conversation::{ConversationView, Member, RoomInfo, SettingsChange};
 use crate::entry::{Entry, EntryEvent, HistoryPage};
 use crate::id::{ConversationId, Epoch, IdempotencyKey, Millis, RequestId, Seq, SessionId, Uid};
+use crate::live::{RoomName, Somebody};
 use crate::push::UserEvent;
 use serde::{Deserialize, Serialize};
 
@@ -134,6 +135,21 @@ pub enum Command {
         change: ProfileChange,
     },
 
+    /// This connection gets the live room's pushes from now on; with `presence` also who comes and goes.
+    JoinLive {
+        room: RoomName,
+        presence: bool,
+    },
+    LeaveLive {
+        room: RoomName,
+    },
+    /// Durable pushes of a live room that is bound to a chat room, backwards from before `before`.
+    LiveHistory {
+        room: RoomName,
+        before: Option<Seq>,
+        count: u32,
+    },
+
     ListDevices,
     /// Ends one of my sessions; `None`: the calling one.
     LogOut {
@@ -207,6 +223,15 @@ pub enum Reply {
     Friends {
         friends: Vec<Friend>,
         cursor: String,
+    },
+    LiveRoom {
+        room: RoomName,
+        /// Connections in it, over all nodes.
+        count: u32,
+        /// The chat room that keeps its durable pushes.
+        conversation: Option<ConversationId>,
+        /// `None`: presence was not asked for, or the room is too big for it.
+        people: Option<Vec<Somebody>>,
     },
     Devices {
         sessions: Vec<Session>,

@@ -6,6 +6,7 @@
 use crate::account::{DeviceClass, Session};
 use crate::command::{AccountCommand, AccountReply, Command, Reply};
 use crate::id::{ConversationId, Epoch, Generation, NodeId, SessionId, Uid};
+use crate::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use crate::push::{Batch, ConnectionRef, Delivered};
 use crate::{Limits, Result};
 use async_trait::async_trait;
@@ -34,6 +35,12 @@ pub trait Logic: Send + Sync + 'static {
 
     /// Account business of a stranger.
     async fn account(&self, from: Origin, command: AccountCommand) -> Result<AccountReply>;
+
+    /// Business of goim's guests, who are no accounts.
+    async fn guest(&self, command: GuestCommand) -> Result<GuestReply>;
+
+    /// The push API. Refused: `unauthorized` (no such key), `forbidden` (not what this key may), `rate_limited`.
+    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply>;
 }
 
 pub const CALL_DEADLINE_MS: u64 = 5_000;

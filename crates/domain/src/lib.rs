@@ -18,6 +18,7 @@ pub mod error;
 pub mod fault;
 pub mod id;
 pub mod limits;
+pub mod live;
 pub mod metric;
 pub mod policy;
 pub mod port;

@@ -5,19 +5,51 @@ use crate::contact::{Friend, FriendRequest};
 use crate::conversation::{ConversationView, Member, RoomInfo};
 use crate::entry::Entry;
 use crate::id::{ConversationId, Generation, Millis, Revision, Seq, SessionId, Shard, Uid};
+use crate::live::{Audience, GuestRef, LiveMessage, RoomName, Somebody};
 use serde::{Deserialize, Serialize};
 
 /// A hint: losing one or hearing it twice changes nothing on a client's screen, because sync is the truth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Push {
-    Entries { conversation: ConversationId, entries: Vec<Entry> },
-    User { event: UserEvent },
-    Cursors { conversation: ConversationId, cursors: Vec<MemberCursor> },
-    Typing { conversation: ConversationId, uid: Uid },
-    Rooms { rooms: Vec<RoomInfo> },
-    Resync { after_ms: i64 },
-    Notice { title: String, text: String, at: Millis },
+    Entries {
+        conversation: ConversationId,
+        entries: Vec<Entry>,
+    },
+    User {
+        event: UserEvent,
+    },
+    Cursors {
+        conversation: ConversationId,
+        cursors: Vec<MemberCursor>,
+    },
+    Typing {
+        conversation: ConversationId,
+        uid: Uid,
+    },
+    Rooms {
+        rooms: Vec<RoomInfo>,
+    },
+    Resync {
+        after_ms: i64,
+    },
+    Notice {
+        title: String,
+        text: String,
+        at: Millis,
+    },
+    /// What the push API sends. Guests get bare frames, in one container; accounts' sessions one `push` op.
+    Live {
+        room: Option<RoomName>,
+        messages: Vec<LiveMessage>,
+    },
+    /// Who came into a live room and who left it; to those sessions that asked for presence.
+    Presence {
+        room: RoomName,
+        count: u32,
+        joined: Vec<Somebody>,
+        left: Vec<Somebody>,
+    },
 }
 
 /// A change that concerns one user and is in no conversation: an item of the user log.
@@ -66,7 +98,14 @@ pub enum Target {
     Room(ConversationId),
     /// Connections that have the room directory open.
     RoomWatchers,
+    /// All sessions of accounts.
     Everyone,
+    /// Guest connections that accept the operation of the push.
+    Guests(Vec<GuestRef>),
+    /// Guests in the room, whatever they accept, and sessions that joined it.
+    LiveRoom(RoomName),
+    /// Guests and sessions that accept the operation of the push and fit; `speed` is this Comet's share.
+    Audience(Audience),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,6 +158,10 @@ pub enum Control {
     SubscribeExactly {
         session: SessionId,
         rooms: Vec<ConversationId>,
+    },
+    /// Closes this guest connection, and no newer one of the key.
+    CloseGuest {
+        guest: GuestRef,
     },
 }
 

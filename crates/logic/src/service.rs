@@ -29,6 +29,7 @@ use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Comets, Connect, Connected, Logic, NodeLoad, Origin};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, NodeId, Shard};
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::{
     AccountStore, Clock, CodeStore, ContactStore, ConversationStore, LogBus, Mailer, Mark, MessageStore, NodeRegistry, Outbox,
     SessionRegistry,
@@ -193,6 +194,7 @@ impl Service {
         let conversations = &self.conversations;
         match command {
             Send { .. } | Change { .. } => Err(Error::internal()),
+            JoinLive { .. } | LeaveLive { .. } | LiveHistory { .. } => Err(Error::new(Code::Unsupported, "there are no live rooms here")),
             MarkRead { conversation, seq } => self.cursors.mark_read(conversation, uid, Mark::Read(seq)).await,
             MarkDelivered { conversation, seq } => self.cursors.mark_delivered(conversation, uid, Mark::Delivered(seq)).await,
             Typing { conversation } => self.typing.typing(&caller, conversation).await,
@@ -329,6 +331,14 @@ impl Logic for Service {
     async fn account(&self, from: Origin, command: AccountCommand) -> Result<AccountReply> {
         self.accounts.handle(from, command).await
     }
+
+    async fn guest(&self, _command: GuestCommand) -> Result<GuestReply> {
+        Err(Error::new(Code::Unsupported, "guests are not served here"))
+    }
+
+    async fn push(&self, _pusher: Pusher, _from: Origin, _command: PushCommand) -> Result<PushReply> {
+        Err(Error::new(Code::Unsupported, "the push API is not served here"))
+    }
 }
 
 fn too_late(has_key: bool) -> Error {
@@ -375,6 +385,9 @@ fn about(command: &Command) -> About {
         ListBlocked { .. } => ("list_blocked", None),
         GetProfiles { .. } => ("get_profiles", None),
         ChangeProfile { .. } => ("change_profile", None),
+        JoinLive { .. } => ("join_live", None),
+        LeaveLive { .. } => ("leave_live", None),
+        LiveHistory { .. } => ("live_history", None),
         ListDevices => ("list_devices", None),
         LogOut { .. } => ("log_out", None),
         LogOutEverywhere => ("log_out_everywhere", None),

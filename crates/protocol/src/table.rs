@@ -58,11 +58,15 @@ protocol_table! {
         ListBlocked(ListFriends) LIST_BLOCKED = 138 "listBlocked" => Friends 138 "friends", "A page of blocked users.";
         GetProfiles(GetProfiles) GET_PROFILES = 140 "getProfiles" => Profiles 140 "profiles", "Profiles by uid.";
         ChangeProfile(ChangeProfile) CHANGE_PROFILE = 141 "changeProfile" => Profiles 141 "profiles", "Changes one's own profile.";
+        JoinLive(JoinLive) JOIN_LIVE = 150 "joinLive" => LiveRoomReply 150 "liveRoom", "Joins a live room on this connection.";
+        LeaveLive(LeaveLive) LEAVE_LIVE = 151 "leaveLive" => Done 151 "done", "Leaves a live room.";
+        LiveHistory(LiveHistory) LIVE_HISTORY = 152 "liveHistory" => HistoryPage 152 "serverRoomHistory", "A page of the durable pushes of a live room.";
+        AcceptOperations(AcceptOperations) ACCEPT_OPERATIONS = 153 "acceptOperations" => Done 153 "done", "Says which operations of pushes to all this connection wants.";
     }
     // Every message a request is answered with; a variant is named like its message.
     replies {
         HeartbeatReply, Ack, ConversationReply, Hello, Error, SyncPage, HistoryPage, Entries, MembershipReply, Done,
-        Rooms, Members, Profiles, RequestReply, FriendRequests, FriendReply, Friends,
+        Rooms, Members, Profiles, RequestReply, FriendRequests, FriendReply, Friends, LiveRoomReply,
     }
     pushes {
         Error ERROR = 100 "error", "What went wrong with the connection; its close follows.";
@@ -75,6 +79,8 @@ protocol_table! {
         Resync RESYNC = 165 "resync", "Pushes were left out: sync after the given time.";
         Notice NOTICE = 166 "notice", "A message from whoever operates the server.";
         GoAway GO_AWAY = 167 "goAway", "The node is leaving: connect anew after the given time.";
+        LivePush LIVE_PUSH = 168 "push", "What the push API sends: operations and their bodies.";
+        Presence PRESENCE = 169 "presence", "Who came into a live room, and who left it.";
     }
 }
 

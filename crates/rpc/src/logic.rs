@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{CALL_DEADLINE_MS, Caller, Connect, Connected, Logic, NodeLoad, Origin};
 use skein_domain::id::NodeId;
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::push::ConnectionRef;
 use skein_domain::{Code, Error, Result};
 use std::collections::HashMap;
@@ -100,6 +101,14 @@ impl Logic for RemoteLogic {
 
     async fn account(&self, from: Origin, command: AccountCommand) -> Result<AccountReply> {
         self.ask("account", &(from, command)).await
+    }
+
+    async fn guest(&self, command: GuestCommand) -> Result<GuestReply> {
+        self.ask("guest", &command).await
+    }
+
+    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
+        self.ask("push", &(pusher, from, command)).await
     }
 }
 
@@ -239,6 +248,8 @@ impl Served {
             "disconnect" => answer!((node, connection) => self.logic.disconnect(node, connection)),
             "renew" => answer!((node, live) => self.logic.renew(node, live)),
             "account" => answer!((from, command) => self.logic.account(from, command)),
+            "guest" => answer!(command => self.logic.guest(command)),
+            "push" => answer!((pusher, from, command) => self.logic.push(pusher, from, command)),
             _ => reply::<()>(id, Err(Error::new(Code::Unsupported, "logic does not know that call"))),
         }
     }

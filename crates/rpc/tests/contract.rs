@@ -7,6 +7,7 @@ use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Connect, Connected, Credential, Delivery, Logic, NodeLoad, Origin};
 use skein_domain::id::{ConversationId, Epoch, Generation, Millis, NodeId, SessionId, Shard, Uid};
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::CometAddress;
 use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Envelope, Push, Target};
 use skein_domain::{Code, Error, Limits, Result};
@@ -68,6 +69,14 @@ impl Logic for Scripted {
             AccountCommand::Register { .. } => Ok(AccountReply::Registered { uid: Uid(from.address.len() as i64) }),
             _ => Ok(AccountReply::Done),
         }
+    }
+
+    async fn guest(&self, _: GuestCommand) -> Result<GuestReply> {
+        Err(Error::internal())
+    }
+
+    async fn push(&self, _: Pusher, _: Origin, _: PushCommand) -> Result<PushReply> {
+        Err(Error::internal())
     }
 }
 

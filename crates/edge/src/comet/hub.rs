@@ -216,7 +216,9 @@ impl Hub {
 
     /// `false`: no such session here.
     fn apply(&self, control: &Control) -> bool {
-        let session = session_of(control);
+        let Some(session) = session_of(control) else {
+            return true;
+        };
         let mut seats = lock(self.seat(session));
         let Some(seat) = seats.get_mut(&session) else {
             return false;
@@ -244,12 +246,13 @@ impl Hub {
                     self.topics.add_subscriber(*room, session, seat.peer.clone());
                 }
             }
+            Control::CloseGuest { .. } => {}
         }
         true
     }
 
     fn obey_missed(&self, session: SessionId, since_ms: u64) {
-        let of_mine = |missed: &Missed| missed.at_ms >= since_ms && session_of(&missed.control) == session;
+        let of_mine = |missed: &Missed| missed.at_ms >= since_ms && session_of(&missed.control) == Some(session);
         let missed: Vec<Control> =
             lock(&self.missed).iter().filter(|missed| of_mine(missed)).map(|missed| missed.control.clone()).collect();
         for control in &missed {
@@ -295,6 +298,8 @@ impl Hub {
         match target {
             Target::Connections(connections) => connections.iter().filter_map(|connection| self.find(*connection)).collect(),
             Target::Room(room) => self.topics.subscribers(*room),
+            // Nobody is in a live room, nor a guest, yet.
+            Target::Guests(_) | Target::LiveRoom(_) | Target::Audience(_) => Vec::new(),
             Target::RoomWatchers => lock(&self.watchers).values().cloned().collect(),
             Target::Everyone => {
                 self.seats.iter().flat_map(|seats| lock(seats).values().map(|seat| seat.peer.clone()).collect::<Vec<_>>()).collect()
@@ -362,12 +367,13 @@ impl Window {
     }
 }
 
-fn session_of(control: &Control) -> SessionId {
+fn session_of(control: &Control) -> Option<SessionId> {
     match control {
         Control::Close { session, .. }
         | Control::Subscribe { session, .. }
         | Control::Unsubscribe { session, .. }
-        | Control::SubscribeExactly { session, .. } => *session,
+        | Control::SubscribeExactly { session, .. } => Some(*session),
+        Control::CloseGuest { .. } => None,
     }
 }
 

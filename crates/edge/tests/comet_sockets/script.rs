@@ -6,6 +6,7 @@ use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply, SyncPage};
 use skein_domain::door::{Caller, Connect, Connected, Credential, Logic, NodeLoad, Origin};
 use skein_domain::id::{ConversationId, Epoch, Generation, Millis, NodeId, Seq, SessionId, Uid};
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::push::ConnectionRef;
 use skein_domain::{Code, Error, Limits, Result};
 use std::collections::HashMap;
@@ -144,6 +145,14 @@ impl Logic for Script {
     }
 
     async fn account(&self, _: Origin, _: AccountCommand) -> Result<AccountReply> {
+        Err(Error::internal())
+    }
+
+    async fn guest(&self, _: GuestCommand) -> Result<GuestReply> {
+        Err(Error::internal())
+    }
+
+    async fn push(&self, _: Pusher, _: Origin, _: PushCommand) -> Result<PushReply> {
         Err(Error::internal())
     }
 }

@@ -12,6 +12,7 @@ use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Connect, Connected, Logic, NodeLoad, Origin};
 use skein_domain::id::{Millis, NodeId, SessionId, Uid};
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::push::ConnectionRef;
 use skein_domain::trace::Sampling;
 use skein_domain::{Code, Error, Result};
@@ -98,6 +99,14 @@ impl Logic for Script {
             AccountCommand::Verify { .. } => Err(Error::new(Code::Unauthorized, "no such session")),
             command => (self.account)(command),
         }
+    }
+
+    async fn guest(&self, _: GuestCommand) -> Result<GuestReply> {
+        Err(Error::internal())
+    }
+
+    async fn push(&self, _: Pusher, _: Origin, _: PushCommand) -> Result<PushReply> {
+        Err(Error::internal())
     }
 }
 

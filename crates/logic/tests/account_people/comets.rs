@@ -104,7 +104,7 @@ impl Delivery for RecordingComet {
                 Control::SubscribeExactly { session, rooms } => {
                     self.seen.subscribed.lock().unwrap().extend(rooms.into_iter().map(|room| (session, room)));
                 }
-                Control::Subscribe { .. } | Control::Unsubscribe { .. } => {}
+                Control::Subscribe { .. } | Control::Unsubscribe { .. } | Control::CloseGuest { .. } => {}
             }
         }
         Ok(Delivered::default())

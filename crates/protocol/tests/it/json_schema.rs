@@ -146,6 +146,7 @@ fn of_field(field: &FieldDescriptorProto) -> Value {
         }
         Type::Bool => json!({ "type": "boolean" }),
         Type::String => json!({ "type": "string" }),
+        Type::Bytes => json!({ "type": "string", "contentEncoding": "base64" }),
         Type::Int64 => json!({ "type": ["string", "integer"], "pattern": "^-?[0-9]{1,19}$" }),
         Type::Uint64 | Type::Fixed64 => json!({ "type": ["string", "integer"], "pattern": "^[0-9]{1,20}$" }),
         Type::Int32 => json!({ "type": "integer", "minimum": i32::MIN, "maximum": i32::MAX }),

@@ -268,6 +268,8 @@ impl Session {
             Push::Resync(resync) => self.sync.want(now + millis(resync.after_ms)),
             Push::Notice(notice) => self.tell(Event::Notice(notice)),
             Push::GoAway(go_away) => self.link.leave_at(now + millis(go_away.after_ms)),
+            // Live rooms are joined by their op, which this client does not have.
+            Push::LivePush(_) | Push::Presence(_) => {}
             // The connection keeps errors for itself, and this client has no cookie.
             Push::Error(_) | Push::Hello(_) => {}
         }

@@ -6,6 +6,7 @@ use skein_domain::command::{Command, SearchBy};
 use skein_domain::conversation::{Role, SettingsChange};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, RequestId, Seq, Uid};
+use skein_domain::live::RoomName;
 use skein_domain::{Code, Error, Result};
 use skein_protocol::{Request, v1};
 
@@ -24,7 +25,7 @@ pub(in crate::comet) enum Asked {
 /// `me` asks. Refused: `bad_request` for what cannot be a domain value, `bad_body` for a segment without a part.
 pub(in crate::comet) fn command(request: Request, me: Uid) -> Result<Asked> {
     let command = match request {
-        Request::Heartbeat(_) | Request::Auth(_) => return Ok(Asked::OfTheConnection),
+        Request::Heartbeat(_) | Request::Auth(_) | Request::AcceptOperations(_) => return Ok(Asked::OfTheConnection),
         Request::ListRooms(ask) => {
             let command = Command::ListRooms { cursor: ask.cursor, count: count(ask.count)? };
             return Ok(Asked::ListRooms { command, watch: ask.watch });
@@ -95,6 +96,12 @@ pub(in crate::comet) fn command(request: Request, me: Uid) -> Result<Asked> {
         Request::Block(ask) => Command::Block { uid: Uid(ask.uid), on: ask.on },
         Request::ListFriends(ask) => Command::ListFriends { cursor: ask.cursor, count: count(ask.count)? },
         Request::ListBlocked(ask) => Command::ListBlocked { cursor: ask.cursor, count: count(ask.count)? },
+
+        Request::JoinLive(ask) => Command::JoinLive { room: RoomName::parse(&ask.room)?, presence: ask.presence },
+        Request::LeaveLive(ask) => Command::LeaveLive { room: RoomName::parse(&ask.room)? },
+        Request::LiveHistory(ask) => {
+            Command::LiveHistory { room: RoomName::parse(&ask.room)?, before: seq_or_none(ask.first_message_id)?, count: count(ask.count)? }
+        }
 
         Request::GetProfiles(ask) => Command::GetProfiles { uids: uids(ask.uids) },
         Request::ChangeProfile(v1::ChangeProfile { nickname, signature, findable_by_email }) => {

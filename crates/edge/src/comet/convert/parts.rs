@@ -6,6 +6,7 @@ use skein_domain::contact::{Friend, FriendRequest, RequestState};
 use skein_domain::conversation::{ConversationView, Kind, Member, Role, RoomInfo};
 use skein_domain::entry::{Entry, EntryEvent, MessageState, Reaction};
 use skein_domain::id::{Seq, Uid};
+use skein_domain::live::{LiveMessage, Somebody};
 use skein_domain::push::UserEvent;
 use skein_domain::{Code, Error, Result};
 use skein_protocol::v1;
@@ -228,4 +229,21 @@ pub(super) fn user_event(event: UserEvent) -> v1::UserEvent {
         UserEvent::Conversation { view } => Event::Conversation(conversation(*view)),
     };
     v1::UserEvent { event: Some(event) }
+}
+
+pub(super) fn somebody(somebody: Somebody) -> v1::Somebody {
+    use v1::somebody::Who;
+    match somebody {
+        Somebody::User { uid, class } => v1::Somebody { who: Some(Who::Uid(uid.0)), device: class.as_str().to_owned() },
+        Somebody::Guest { mid } => v1::Somebody { who: Some(Who::Mid(mid.0)), device: String::new() },
+    }
+}
+
+pub(super) fn live_message(message: LiveMessage) -> v1::LiveMessage {
+    use v1::live_message::Content;
+    let content = match String::from_utf8(message.body) {
+        Ok(text) => Content::Text(text),
+        Err(bytes) => Content::Body(bytes.into_bytes().into()),
+    };
+    v1::LiveMessage { operation: message.operation, content: Some(content) }
 }

@@ -43,6 +43,13 @@ pub(in crate::comet) fn reply(answer: Answer) -> Option<Reply> {
         Answer::Friends { friends, cursor } => {
             Reply::Friends(v1::Friends { friends: friends.into_iter().map(parts::friend).collect(), cursor })
         }
+        Answer::LiveRoom { room, count, conversation, people } => Reply::LiveRoomReply(v1::LiveRoomReply {
+            room: room.as_str().to_owned(),
+            count: i32::try_from(count).unwrap_or(i32::MAX),
+            conversation: conversation.map_or(0, |id| id.0),
+            has_presence: people.is_some(),
+            people: people.unwrap_or_default().into_iter().map(parts::somebody).collect(),
+        }),
         // Only public HTTP asks for devices.
         Answer::Devices { .. } => return None,
     };

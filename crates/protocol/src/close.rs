@@ -94,6 +94,7 @@ close_codes! {
     HeartbeatTimeout 4105 "heartbeat_timeout" Reconnect "Nothing was heard from the client within the limit.";
     AuthTimeout 4106 "auth_timeout" Reconnect "The client did not log in within the limit.";
     Disabled 4107 "disabled" Stop "The account was disabled by an operator.";
+    UnsupportedVersion 4108 "unsupported_version" Stop "The client speaks another version of frame or protocol; it needs an update.";
 }
 
 impl CloseCode {

@@ -27,7 +27,7 @@ use crate::table::{Push, Reply, Request};
 
 pub const HEADER_BYTES: usize = 16;
 
-/// `ver` of every frame a Skein session sends, and the only one it accepts. goim writes it but never looks at it.
+/// `ver` of every frame the server and our clients send. goim writes it but never looks at it; its own clients send 1, or 0.
 pub const VERSION: u16 = 1;
 
 /// Bit of `ver` in a Skein session: the body is deflated. Sent only to a peer that said it reads that: a client with
@@ -62,7 +62,7 @@ pub enum Strictness {
     /// As goim reads: packLen below 16 is an empty body (negative only on TCP), any `ver`, bytes behind the frame of
     /// a WebSocket message are ignored.
     Goim,
-    /// A length, version or tail that no Skein client sends is an error.
+    /// A length or tail that no Skein client sends is an error, and so is a `ver` other than 0, 1 and 1 with [`DEFLATED`].
     Skein,
 }
 
@@ -211,7 +211,7 @@ impl FrameHeader {
         if usize::from(self.header_len) != HEADER_BYTES {
             return Err(FrameError::HeaderLen(self.header_len));
         }
-        if strictness == Strictness::Skein && self.ver & !DEFLATED != VERSION {
+        if strictness == Strictness::Skein && self.ver != 0 && self.ver & !DEFLATED != VERSION {
             return Err(FrameError::Version(self.ver));
         }
         match usize::try_from(self.pack_len).ok().and_then(|len| len.checked_sub(HEADER_BYTES)) {
@@ -311,6 +311,7 @@ impl FrameError {
     pub fn close_code(self) -> CloseCode {
         match self {
             FrameError::TooLarge { .. } => CloseCode::TooBig,
+            FrameError::Version(_) => CloseCode::UnsupportedVersion,
             _ => CloseCode::ProtocolError,
         }
     }

@@ -243,7 +243,7 @@ impl Session {
         }
         if auth.major != MAJOR {
             let reply = refusal(ErrorCode::UnsupportedVersion, "this server speaks major version 1");
-            return Ask::Refuse(to, reply, CloseCode::ProtocolError);
+            return Ask::Refuse(to, reply, CloseCode::UnsupportedVersion);
         }
         let Some(codec) = Codec::from_name(&auth.codec) else {
             return Ask::Refuse(to, refusal(ErrorCode::BadRequest, "codec is protobuf or json"), CloseCode::AuthFailed);
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(refused(auth("")), Some(("unauthorized".into(), CloseCode::AuthFailed)));
         assert_eq!(refused(v1::Auth { ticket: "x".into(), ..auth("t") }), Some(("unauthorized".into(), CloseCode::AuthFailed)));
         assert_eq!(refused(auth(&"x".repeat(300))), Some(("unauthorized".into(), CloseCode::AuthFailed)));
-        assert_eq!(refused(v1::Auth { major: 2, ..auth("t") }), Some(("unsupported_version".into(), CloseCode::ProtocolError)));
+        assert_eq!(refused(v1::Auth { major: 2, ..auth("t") }), Some(("unsupported_version".into(), CloseCode::UnsupportedVersion)));
         assert_eq!(refused(v1::Auth { codec: "xml".into(), ..auth("t") }), Some(("bad_request".into(), CloseCode::AuthFailed)));
     }
 

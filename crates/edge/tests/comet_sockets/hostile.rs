@@ -34,7 +34,8 @@ async fn tcp_rubbish_ends_with_its_code() {
             ("one byte too much", header(16 + body_max + 1, 16, 1), "too_big"),
             ("a negative length", header(-1, 16, 1), "protocol_error"),
             ("a length below the header's", header(15, 16, 1), "protocol_error"),
-            ("another version", header(16, 16, 2), "protocol_error"),
+            ("another version", header(16, 16, 2), "unsupported_version"),
+            ("another version's flag", header(16, 16, 0x0201), "unsupported_version"),
             ("text", b"GET / HTTP/1.1\r\n\r\n".to_vec(), "protocol_error"),
             ("a body that does not inflate", [header(20, 16, 0x0101), vec![0xff; 4]].concat(), "protocol_error"),
         ]
@@ -50,6 +51,16 @@ async fn tcp_rubbish_ends_with_its_code() {
         }
     }
     world.is_empty_again().await;
+}
+
+/// goim's clients write 0 or 1 there, and its server never looks.
+#[tokio::test]
+async fn a_frame_of_version_0_is_one_of_version_1() {
+    let world = World::plain().await;
+    let mut client = world.client().await;
+    client.send(&header(16, 16, 0)).await;
+    let frame = client.frame().await.expect("a reply");
+    assert_eq!((frame.op, frame.seq, frame.ver), (Op(3), 1, 1));
 }
 
 #[tokio::test]
@@ -121,6 +132,7 @@ async fn websocket_rubbish_ends_with_its_code() {
         ("a message over the limit", client_frame(Opcode::Binary, &[0; 65_537], MASK)[..14].to_vec(), 1009),
         ("a flood of fragments", fragments.collect(), 1009),
         ("a frame that promises more than its message", client_frame(Opcode::Binary, &lying, MASK).to_vec(), 1002),
+        ("a frame of another version", client_frame(Opcode::Binary, &header(16, 16, 2), MASK).to_vec(), 4108),
         ("half a header in a message", client_frame(Opcode::Binary, &[0; 7], MASK).to_vec(), 1002),
         ("bytes behind a frame", client_frame(Opcode::Binary, &[&long_frame.encode()[..], b"x"].concat(), MASK).to_vec(), 1002),
     ];

@@ -159,12 +159,21 @@ fn a_frame_length_below_16_is_an_empty_body_for_goim_and_an_error_for_skein() {
 
 #[test]
 fn an_unknown_version_is_refused_in_a_skein_session_only() {
-    for ver in [0, 2, u16::MAX] {
+    for ver in [2, 0x0100, 0x0102, u16::MAX] {
         let bytes = header(16, ver);
         let frame = one(&bytes, Limits::GOIM, Strictness::Goim).expect("goim never looks").expect("whole");
         assert_eq!(frame.ver, ver, "it is echoed in replies");
         let error = one(&bytes, Limits::SKEIN, Strictness::Skein).expect_err("version");
         assert_eq!((error, error.code()), (FrameError::Version(ver), ErrorCode::UnsupportedVersion));
+        assert_eq!(error.close_code(), CloseCode::UnsupportedVersion);
+    }
+}
+
+#[test]
+fn the_versions_that_goims_clients_send_are_taken() {
+    for ver in [0, 1] {
+        let frame = one(&header(16, ver), Limits::SKEIN, Strictness::Skein).expect("spoken").expect("whole");
+        assert_eq!(frame.ver, ver);
     }
 }
 

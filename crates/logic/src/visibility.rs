@@ -33,9 +33,15 @@ pub(crate) fn head(me: &Member, head: Seq) -> Seq {
     until(me).map_or(head, |to| to.min(head))
 }
 
-/// Takes out of a view what was said and done after a former member was removed.
+/// Takes out of a view what was said and done after a former member was removed. The store gives the title as it was then;
+/// of the rest no past is kept, so it is left blank: announcement, owner, number of members, whether all are muted.
 pub(crate) async fn clip(messages: &dyn MessageStore, mut view: ConversationView) -> Result<ConversationView> {
     view.conversation.head = head(&view.me, view.conversation.head);
+    if until(&view.me).is_some() {
+        let known = &mut view.conversation;
+        known.announcement.clear();
+        (known.owner, known.members, known.muted_all) = (None, 0, false);
+    }
     view.last = view.last.filter(|last| sees(&view.me, last.seq));
     rewind(messages, &view.me, view.last.as_mut_slice()).await?;
     Ok(view)

@@ -346,6 +346,36 @@ fn reacted(target: Seq, emoji: &str, on: bool) -> EntryEvent {
 }
 
 #[tokio::test]
+async fn a_former_member_learns_no_new_title_announcement_owner_or_size() {
+    let world = World::new().await;
+    let [ann, bob, eve] = world.friends().await;
+    let (group, room) = (world.group(ann, &[bob, eve]).await, world.room(ann, "lobby").await.unwrap());
+    world.call(bob, Command::JoinRoom { conversation: room }).await.unwrap();
+    let info = |title: &str, muted| EntryEvent::InfoChanged {
+        title: Some(title.into()),
+        announcement: Some(title.into()),
+        muted_all: Some(muted),
+    };
+    for conversation in [group, room] {
+        world.change(ann, conversation, info("then", false)).await.unwrap();
+        world.change(bob, conversation, EntryEvent::Left { uid: bob }).await.unwrap();
+        world.change(ann, conversation, info("now", true)).await.unwrap();
+        let asked = view(world.call(bob, Command::GetConversation { conversation }).await).unwrap();
+        let page = world.sync(bob, "").await.unwrap();
+        for seen in [&asked, &of(&page, conversation).view] {
+            let seen = &seen.conversation;
+            assert_eq!(seen.title, "then");
+            assert_eq!((seen.announcement.as_str(), seen.owner, seen.members, seen.muted_all), ("", None, 0, false));
+        }
+        let present = view(world.call(ann, Command::GetConversation { conversation }).await).unwrap().conversation;
+        assert_eq!((present.title.as_str(), present.announcement.as_str(), present.owner), ("now", "now", Some(ann)));
+    }
+    world.change(ann, group, EntryEvent::Joined { uids: vec![bob] }).await.unwrap();
+    let back = view(world.call(bob, Command::GetConversation { conversation: group }).await).unwrap().conversation;
+    assert_eq!((back.title.as_str(), back.members), ("now", 3), "who returns sees the present");
+}
+
+#[tokio::test]
 async fn a_removed_member_sees_the_past_as_it_was_then() {
     let world = World::new().await;
     let [ann, bob, eve] = world.friends().await;

@@ -125,12 +125,17 @@ pub async fn a_removed_member_keeps_the_past(backend: &dyn Backend) {
     let world = World::on(backend).await;
     let (ann, bob) = (world.user("ann").await, world.user("bob").await);
     let group = world.group(ann, &[bob]).await;
+    let title = |title: &str| EntryEvent::InfoChanged { title: Some(title.into()), announcement: None, muted_all: None };
+    world.append(group, ann, title("then")).await.expect("rename");
     world.say(group, ann, "before").await;
     let removed = world.append(group, ann, EntryEvent::Left { uid: bob }).await.expect("remove");
+    world.append(group, ann, title("now")).await.expect("rename");
     world.say(group, ann, "after").await;
+    assert_eq!(world.view(group, ann).await.conversation.title, "now");
     let view = world.view(group, bob).await;
     assert_eq!((view.me.visible_to, view.unread), (Some(removed.seq), 1));
     assert_eq!((view.conversation.head, view.conversation.head_revision), (removed.seq, removed.revision));
+    assert_eq!(view.conversation.title, "then");
     assert_eq!(view.last.and_then(|last| last.body), Some(Body::text("before")));
     assert_eq!(view.me.revision, removed.revision);
     let read = world.ports.conversations.mark(group, bob, Mark::Read(Seq(100))).await.expect("mark");

@@ -263,8 +263,8 @@ fn leave_room(tx: &mut Transaction<'_>, room: ConversationId, uid: Uid) -> Outco
     }
     let revision = user_log::put_with_row(tx, conversation.shard, uid, Subject::Membership(room))?;
     tx.execute(
-        "UPDATE member SET visible_to = ?3, role = 0, revision = ?4 WHERE conversation = ?1 AND uid = ?2",
-        params![room.0, uid.0, conversation.head.0, revision.0],
+        "UPDATE member SET visible_to = ?3, role = 0, revision = ?4, title_then = ?5 WHERE conversation = ?1 AND uid = ?2",
+        params![room.0, uid.0, conversation.head.0, revision.0, conversation.title],
     )?;
     tx.execute("UPDATE conversation SET members = members - 1, owner = nullif(owner, ?2) WHERE id = ?1", params![room.0, uid.0])?;
     expect_member(tx.connection, room, uid)

@@ -138,7 +138,8 @@ pub(super) fn joined(transaction: &mut Transaction<'_>, place: &Place, uids: &[U
 
 fn left(transaction: &mut Transaction<'_>, place: &Place, uid: Uid) -> Outcome<()> {
     let changed = transaction.execute(
-        "UPDATE member SET visible_to = ?3, role = 0, revision = ?4 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
+        "UPDATE member SET visible_to = ?3, role = 0, revision = ?4, title_then = (SELECT title FROM conversation WHERE id = ?1)
+         WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
         params![place.conversation.id.0, uid.0, place.seq.0, place.revision.0],
     )?;
     check_member(changed)?;

@@ -1,6 +1,6 @@
 //! Conversations as their members see them.
 //!
-//! **Invariant:** a former member's view ends at `visible_to`: head, count and last message are those of that moment.
+//! **Invariant:** a former member's view ends at `visible_to`: title, head, count and last message are those of that moment.
 
 use super::failure::Outcome;
 use super::messages;
@@ -57,6 +57,7 @@ fn both(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conversation, Member)> {
 fn complete(connection: &Connection, mut conversation: Conversation, me: Member) -> Outcome<ConversationView> {
     if let Some(to) = me.visible_to {
         end_at(connection, &mut conversation, to)?;
+        name_as_then(connection, &mut conversation, me.uid)?;
     }
     let last = messages::last(connection, conversation.id, me.visible_from, conversation.head)?;
     let peer = if conversation.kind == Kind::Direct { peer(connection, conversation.id, me.uid)? } else { None };
@@ -77,6 +78,16 @@ fn end_at(connection: &Connection, conversation: &mut Conversation, to: Seq) -> 
     let (head, count, head_revision, head_at) = at.unwrap_or_default();
     (conversation.head, conversation.count) = (head, count);
     (conversation.head_revision, conversation.head_at) = (head_revision, head_at);
+    Ok(())
+}
+
+/// Whoever left before titles were kept is shown the present one.
+fn name_as_then(connection: &Connection, conversation: &mut Conversation, former: Uid) -> Outcome<()> {
+    let sql = "SELECT title_then FROM member WHERE conversation = ?1 AND uid = ?2";
+    let then: Option<Option<String>> = one(connection, sql, params![conversation.id.0, former.0], |row| row.get(0))?;
+    if let Some(title) = then.flatten() {
+        conversation.title = title;
+    }
     Ok(())
 }
 

@@ -243,7 +243,7 @@ pub(super) fn live_message(message: LiveMessage) -> v1::LiveMessage {
     use v1::live_message::Content;
     let content = match String::from_utf8(message.body) {
         Ok(text) => Content::Text(text),
-        Err(bytes) => Content::Body(bytes.into_bytes().into()),
+        Err(bytes) => Content::Body(bytes.into_bytes()),
     };
     v1::LiveMessage { operation: message.operation, content: Some(content) }
 }

@@ -1,7 +1,8 @@
 //! The workspace's own tool, as a library so that its rules can be tested like everything else.
 //!
 //! Owns: starting the product from a fresh clone ([`run`]), proving a change ([`test`]), running the checker
-//! ([`check`], [`soak`]), measuring ([`bench`]), the third-party programs tests talk to ([`peers`]), and the rules no compiler knows ([`tidy`]).
+//! ([`check`], [`soak`]), measuring ([`bench`]), the engines tests run against ([`services`]), the third-party programs they
+//! talk to ([`peers`]), and the rules no compiler knows ([`tidy`]).
 //!
 //! **Invariant:** needs the standard library and `anyhow` only: it is compiled before anything else, on machines that
 //! have nothing yet.
@@ -14,6 +15,7 @@ mod command;
 mod machine;
 pub mod peers;
 pub mod run;
+pub mod services;
 pub mod soak;
 mod steps;
 pub mod test;

@@ -12,6 +12,8 @@ cargo xtask <verb>
   test            everything a change must pass: format, clippy, tidy rules, all tests
   check [args…]   build the checker and run it; arguments go to it, for example --seeds 200 or --seed 17
   bench [args…]   measure an optimised build beside the disk's own speed
+  services up [--ha] [names…] | down | status
+                  private MariaDB, Redis and Kafka for tests, below target/services
   soak            the long forms of checks that `test` runs short; about an hour
   tidy            the tidy rules alone
   peers           set up the tests' third-party peers, so that a plain `cargo test` finds them
@@ -26,7 +28,7 @@ fn main() -> ExitCode {
         eprint!("{USAGE}");
         return ExitCode::from(EXIT_USAGE);
     };
-    let takes_arguments = matches!(verb.as_str(), "run" | "check" | "bench");
+    let takes_arguments = matches!(verb.as_str(), "run" | "check" | "bench" | "services");
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{verb}` takes no arguments, got: {}\n", rest.join(" "));
         eprint!("{USAGE}");
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         "test" => xtask::test::test(),
         "check" => xtask::check::check(rest),
         "bench" => xtask::bench::bench(rest),
+        "services" => xtask::services::services(rest),
         "soak" => xtask::soak::soak(),
         "tidy" => xtask::tidy::tidy(),
         "peers" => xtask::peers::set_up(),

@@ -4,14 +4,15 @@ use anyhow::Result;
 
 use crate::command::{cargo, must_succeed};
 use crate::steps::Steps;
-use crate::{check, machine, peers, tidy};
+use crate::{check, machine, peers, services, tidy};
 
 /// Runs all steps up to the first failure; the table of durations is printed either way.
 pub fn test() -> Result<()> {
     let mut steps = Steps::new();
     let outcome = all_steps(&mut steps);
+    let stopped = steps.step("services down", services::down);
     steps.print_table();
-    outcome
+    outcome.and(stopped)
 }
 
 fn all_steps(steps: &mut Steps) -> Result<()> {
@@ -24,6 +25,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     // The rules are tests, too; here they speak before the long build.
     steps.step("tidy", tidy::tidy)?;
     steps.step("third-party peers", peers::set_up)?;
+    steps.step("services up", || services::up(&[], false))?;
     steps.step("clippy", || {
         must_succeed(
             &mut cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),

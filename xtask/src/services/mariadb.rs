@@ -1,0 +1,101 @@
+//! MariaDB from Debian's packages: a primary as production should have it, and a replica that follows it.
+//!
+//! Both write their binary log and wait for the disk at each commit (`innodb_flush_log_at_trx_commit=1`,
+//! `sync_binlog=1`). The user `skein` may do everything, so that tests make databases of their own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::process::{self, Instance};
+use super::{Service, instance_folder};
+use crate::command::{must_succeed, output_of, succeeds};
+use crate::machine;
+
+const FIRST_PORT: u16 = 23_306;
+const PATIENCE: Duration = Duration::from_secs(60);
+const USER: &str = "skein";
+const PASSWORD: &str = "skein-tests-only";
+
+pub fn url(port: u16) -> String {
+    format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/")
+}
+
+pub fn start_primary() -> Result<Instance> {
+    start(Service::Mariadb, 1, "")
+}
+
+pub fn start_replica(primary_port: u16) -> Result<Instance> {
+    let follow = format!(
+        "CHANGE MASTER TO master_host='127.0.0.1', master_port={primary_port}, master_user='{USER}', \
+         master_password='{PASSWORD}', master_use_gtid=slave_pos, master_connect_retry=1;\nSTART SLAVE;\n"
+    );
+    start(Service::MariadbReplica, 2, &follow)
+}
+
+fn start(service: Service, server_id: u8, follow: &str) -> Result<Instance> {
+    require_packages()?;
+    let folder = instance_folder(service, 1);
+    let data = folder.join("data");
+    if !data.join("mysql").exists() {
+        install(&folder, &data)?;
+    }
+    let init = folder.join("init.sql");
+    std::fs::write(&init, init_statements(follow)).context("write MariaDB's first statements")?;
+    let port = process::free_ports(FIRST_PORT, 1)?[0];
+    let mut command = Command::new(program("mariadbd"));
+    command.arg("--no-defaults").arg(format!("--datadir={}", data.display())).arg(format!("--init-file={}", init.display()));
+    command.arg(format!("--user={}", me()?)).arg(format!("--port={port}")).arg(format!("--server-id={server_id}"));
+    // The socket lies in the data folder; named from there, because the whole path may be too long for one.
+    command.args(["--bind-address=127.0.0.1", "--socket=mariadbd.sock", "--pid-file=mariadbd.pid", "--skip-name-resolve"]);
+    command.args(["--innodb-flush-log-at-trx-commit=1", "--sync-binlog=1", "--log-bin=binlog", "--binlog-format=ROW"]);
+    command.args(["--binlog-row-image=minimal", "--expire-logs-days=1", "--max-connections=500"]);
+    command.args(["--innodb-buffer-pool-size=256M", "--innodb-log-file-size=128M", "--performance-schema=OFF"]);
+    if service == Service::MariadbReplica {
+        command.arg("--read-only=1");
+    }
+    process::start(service, 1, port, folder, &mut command, PATIENCE)
+}
+
+/// Not in the binary log, so that a replica keeps its own.
+fn init_statements(follow: &str) -> String {
+    let mut statements = "SET sql_log_bin=0;\n".to_owned();
+    for host in ["127.0.0.1", "localhost"] {
+        statements += &format!("CREATE USER IF NOT EXISTS '{USER}'@'{host}' IDENTIFIED BY '{PASSWORD}';\n");
+        statements += &format!("GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'{host}' WITH GRANT OPTION;\n");
+    }
+    statements + follow
+}
+
+fn install(folder: &Path, data: &Path) -> Result<()> {
+    // What a start that was broken off has left.
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    let mut install = Command::new("mariadb-install-db");
+    install.arg("--no-defaults").arg(format!("--datadir={}", data.display())).arg(format!("--user={}", me()?));
+    install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
+    let output = std::fs::File::create(folder.join("install.log")).context("open MariaDB's installation log")?;
+    install.stdout(output);
+    must_succeed(&mut install, "read install.log in target/services/mariadb-1")
+}
+
+fn require_packages() -> Result<()> {
+    if succeeds(Command::new(program("mariadbd")).arg("--version"))
+        && succeeds(Command::new("sh").args(["-c", "command -v mariadb-install-db"]))
+    {
+        return Ok(());
+    }
+    machine::install_without_starting("MariaDB is missing (tests run against it)", &["mariadb-server"])
+}
+
+/// Servers lie in `sbin`, which users have not always in their path.
+pub(super) fn program(name: &str) -> PathBuf {
+    let in_sbin = Path::new("/usr/sbin").join(name);
+    if in_sbin.exists() { in_sbin } else { name.into() }
+}
+
+fn me() -> Result<String> {
+    output_of(Command::new("id").arg("-un"))
+}

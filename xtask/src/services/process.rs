@@ -1,0 +1,188 @@
+//! One engine's process: started so that it outlives us, found again by its note, asked whether it answers, stopped.
+//!
+//! **Invariant:** a process is signalled only while its command line still names our folder, so a reused process id is
+//! never hit.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use super::Service;
+use crate::command::{output_of, succeeds};
+
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+const ASK_PATIENCE: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOCK_PATIENCE_SECONDS: &str = "300";
+
+/// A process that was started and, as far as its note tells, runs.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub service: Service,
+    /// From 1; only Kafka has more than one.
+    pub number: u8,
+    pub port: u16,
+    pub pid: u32,
+    pub folder: PathBuf,
+}
+
+impl Instance {
+    /// The instance whose note lies in `folder`, if its process is alive.
+    pub fn find(service: Service, number: u8, folder: PathBuf) -> Result<Option<Self>> {
+        let Ok(note) = std::fs::read_to_string(folder.join("instance")) else { return Ok(None) };
+        let mut numbers = note.split_whitespace();
+        let (Some(pid), Some(port)) = (numbers.next(), numbers.next()) else { bail!("{} does not read: {note:?}", folder.display()) };
+        let instance = Self { service, number, pid: pid.parse()?, port: port.parse()?, folder };
+        Ok(instance.is_alive().then_some(instance))
+    }
+
+    pub fn note(&self) -> Result<()> {
+        let unfinished = self.folder.join("instance.new");
+        std::fs::write(&unfinished, format!("{} {}\n", self.pid, self.port)).context("note the instance")?;
+        std::fs::rename(&unfinished, self.folder.join("instance")).context("note the instance")
+    }
+
+    pub fn label(&self) -> String {
+        format!("{} {}", self.service.name(), self.number)
+    }
+
+    fn is_alive(&self) -> bool {
+        let line = output_of(Command::new("ps").args(["-ww", "-o", "stat=,args=", "-p"]).arg(self.pid.to_string()));
+        line.is_ok_and(|line| !line.starts_with('Z') && line.contains(&*self.folder.to_string_lossy()))
+    }
+
+    /// Whether the engine itself, not only its port, answers.
+    pub fn answers(&self) -> bool {
+        let is_right = |reply: &[u8]| match self.service {
+            // It speaks first: length, sequence number 0, protocol version 10.
+            Service::Mariadb | Service::MariadbReplica => reply.get(3..5) == Some(&[0, 10]),
+            Service::Redis => reply.starts_with(b"+PONG"),
+            // The reply repeats the correlation number.
+            Service::Kafka => reply.get(4..8) == Some(&[0, 0, 0, 7]),
+        };
+        let question: &[u8] = match self.service {
+            Service::Mariadb | Service::MariadbReplica => b"",
+            Service::Redis => b"PING\r\n",
+            // ApiVersions, version 0, correlation 7, no client id.
+            Service::Kafka => &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff],
+        };
+        ask(self.port, question, is_right).unwrap_or(false)
+    }
+
+    /// SIGTERM, and SIGKILL for one that does not listen to it.
+    pub fn stop(&self) -> Result<()> {
+        for (signal, patience) in [("-TERM", STOP_PATIENCE), ("-KILL", STOP_PATIENCE)] {
+            if !self.is_alive() {
+                break;
+            }
+            // It may have ended since.
+            succeeds(Command::new("kill").arg(signal).arg(self.pid.to_string()));
+            let deadline = Instant::now() + patience;
+            while self.is_alive() && Instant::now() < deadline {
+                look_later();
+            }
+        }
+        ensure!(!self.is_alive(), "{} (process {}) does not end", self.label(), self.pid);
+        Ok(())
+    }
+}
+
+/// Whether what comes back, as far as it has come, is right.
+fn ask(port: u16, question: &[u8], is_right: impl Fn(&[u8]) -> bool) -> std::io::Result<bool> {
+    let mut stream = TcpStream::connect_timeout(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)), ASK_PATIENCE)?;
+    stream.set_read_timeout(Some(ASK_PATIENCE))?;
+    stream.write_all(question)?;
+    let mut reply = [0; 64];
+    let mut length = 0;
+    while length < reply.len() && !is_right(&reply[..length]) {
+        match stream.read(&mut reply[length..])? {
+            0 => return Ok(false),
+            more => length += more,
+        }
+    }
+    Ok(is_right(&reply[..length]))
+}
+
+/// Starts `command` as `instance`'s process and returns when it answers. Its output goes to `log` in its folder.
+///
+/// The command line must name the folder: by it the process is recognised later.
+pub fn start(service: Service, number: u8, port: u16, folder: PathBuf, command: &mut Command, patience: Duration) -> Result<Instance> {
+    let log = folder.join("log");
+    let output = File::options().create(true).append(true).open(&log).with_context(|| format!("open {}", log.display()))?;
+    let errors = output.try_clone().context("share the log")?;
+    // A process group of its own: Ctrl-C at our terminal is not meant for it.
+    command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+    let mut child = command.spawn().with_context(|| format!("start {}", crate::command::shown(command)))?;
+    let instance = Instance { service, number, port, pid: child.id(), folder };
+    await_answer(&instance, &mut child, patience).with_context(|| {
+        let _ = child.kill().and_then(|()| child.wait());
+        format!("{} did not come up; the end of {}:\n{}", instance.label(), log.display(), last_lines(&log))
+    })?;
+    Ok(instance)
+}
+
+fn await_answer(instance: &Instance, child: &mut Child, patience: Duration) -> Result<()> {
+    let deadline = Instant::now() + patience;
+    while !instance.answers() {
+        if let Some(status) = child.try_wait().context("look at the process")? {
+            bail!("it ended: {status}");
+        }
+        ensure!(Instant::now() < deadline, "it does not answer after {patience:?}");
+        look_later();
+    }
+    Ok(())
+}
+
+/// Processes that are not our children, and ports, cannot be waited for otherwise.
+#[expect(clippy::disallowed_methods, reason = "no runtime here, and nothing that would wake us; every caller has a deadline")]
+fn look_later() {
+    std::thread::sleep(LOOK_EVERY);
+}
+
+fn last_lines(log: &Path) -> String {
+    const LINES: usize = 30;
+    let text = std::fs::read(log).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+/// `count` ports nobody listens on, from `first` on: below the range systems hand out by themselves, so that none is
+/// taken between now and the start.
+pub fn free_ports(first: u16, count: usize) -> Result<Vec<u16>> {
+    let free = (first..first + 500).filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+    let ports: Vec<u16> = free.take(count).collect();
+    ensure!(ports.len() == count, "no {count} free ports from {first} on");
+    Ok(ports)
+}
+
+/// Keeps other `up` and `down` out, in whatever process. Ends with its holder, also with one that is killed.
+pub struct Lock {
+    holder: Child,
+}
+
+impl Lock {
+    pub fn take(folder: &Path) -> Result<Self> {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        let mut command = Command::new("flock");
+        command.args(["--wait", LOCK_PATIENCE_SECONDS]).arg(folder.join("lock")).args(["sh", "-c", "echo locked; exec cat"]);
+        // `cat` ends when our end of the pipe does, however that comes about.
+        let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start flock (package util-linux)")?;
+        let mut locked = [0; 6];
+        let output = holder.stdout.as_mut().context("read from flock")?;
+        output.read_exact(&mut locked).context("somebody else has been bringing services up or down for too long")?;
+        Ok(Self { holder })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        drop(self.holder.stdin.take());
+        let _ = self.holder.wait();
+    }
+}

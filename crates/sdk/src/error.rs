@@ -138,19 +138,29 @@ pub struct CloseReason {
     pub code: Option<CloseCode>,
     /// For people.
     pub text: String,
+    /// This side ended it, since what came was not the protocol: a reply over the limit (`too_big`), or rubbish.
+    pub is_broken: bool,
 }
 
 impl CloseReason {
     pub(crate) fn of(code: CloseCode) -> Self {
-        Self { code: Some(code), text: code.meaning().to_owned() }
+        Self { code: Some(code), text: code.meaning().to_owned(), is_broken: false }
     }
 
     pub(crate) fn lost(text: impl fmt::Display) -> Self {
-        Self { code: None, text: text.to_string() }
+        Self { code: None, text: text.to_string(), is_broken: false }
     }
 
+    pub(crate) fn broken(code: CloseCode, text: impl fmt::Display) -> Self {
+        Self { code: Some(code), text: text.to_string(), is_broken: true }
+    }
+
+    /// What this side could not read may have been one bad connection: a [`crate::Client`] tries again, a few times.
     pub fn advice(&self) -> Advice {
-        self.code.map_or(Advice::Reconnect, CloseCode::advice)
+        match self.code {
+            Some(code) if !self.is_broken => code.advice(),
+            _ => Advice::Reconnect,
+        }
     }
 }
 
@@ -182,5 +192,7 @@ mod tests {
         assert_eq!(Error::Timeout.retry(), Retry::SameKey);
         assert_eq!(Error::Closed(CloseReason::lost("reset")).retry(), Retry::Network);
         assert_eq!(Error::Closed(CloseReason::of(CloseCode::LoggedOut)).retry(), Retry::Never);
+        let broken = Error::Closed(CloseReason::broken(CloseCode::TooBig, "body is over the limit"));
+        assert_eq!((broken.code(), broken.retry()), ("too_big", Retry::Network));
     }
 }

@@ -47,7 +47,9 @@ pub enum Event {
         code: String,
         reason: String,
     },
-    /// The server cannot be spoken to by this program, or another connection took over: no attempts any more.
+    /// The server cannot be spoken to by this program, or another connection took over: no attempts any more, until
+    /// [`crate::Client::reconnect`]. `too_big` or `protocol_error`: five connections, none of them steady, brought
+    /// something that could not be read.
     Stopped {
         code: String,
         reason: String,

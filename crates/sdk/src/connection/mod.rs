@@ -214,7 +214,7 @@ async fn log_in(address: &Address, auth: Auth, options: &Options) -> Result<(Ope
     opened.socket.write_all_buf(&mut opened.outbound).await.map_err(network)?;
     opened.socket.flush().await.map_err(network)?;
     loop {
-        match opened.framing.decode(&mut opened.inbound, &mut opened.outbound)? {
+        match opened.framing.decode(&mut opened.inbound, &mut opened.outbound).map_err(Error::Closed)? {
             Some(Inbound::Frame(frame)) => return hello_of(&frame).map(|hello| (opened, hello)),
             Some(Inbound::Closed(reason)) => return Err(Error::Closed(reason)),
             Some(Inbound::Alive) => {}

@@ -89,7 +89,7 @@ impl Runner {
             Err(reason) => reason,
         };
         tracing::debug!(reason = %reason, "connection ended");
-        self.say_goodbye().await;
+        self.say_goodbye(reason.code.filter(|_| reason.is_broken).unwrap_or(CloseCode::Normal)).await;
         told.send_replace(Some(reason));
         // Senders of waiting requests and of pushes end with `self`, after the reason is known.
     }
@@ -166,7 +166,7 @@ impl Runner {
                 Ok(Some(Inbound::Alive)) => {}
                 Ok(Some(Inbound::Frame(frame))) => self.hear(frame),
                 Ok(Some(Inbound::Closed(reason))) => return Err(reason),
-                Err(error) => return Err(CloseReason::lost(error)),
+                Err(reason) => return Err(reason),
             }
         }
     }
@@ -196,8 +196,8 @@ impl Runner {
         }
     }
 
-    async fn say_goodbye(&mut self) {
-        self.framing.encode_close(CloseCode::Normal, &mut self.outbound);
+    async fn say_goodbye(&mut self, code: CloseCode) {
+        self.framing.encode_close(code, &mut self.outbound);
         let last_words = async {
             self.writer.write_all_buf(&mut self.outbound).await?;
             self.writer.shutdown().await
@@ -218,5 +218,5 @@ impl Outlet {
 }
 
 pub(super) fn close_reason(error: &v1::Error) -> CloseReason {
-    CloseReason { code: CloseCode::from_name(&error.code), text: format!("{}: {}", error.code, error.message) }
+    CloseReason { code: CloseCode::from_name(&error.code), ..CloseReason::lost(format_args!("{}: {}", error.code, error.message)) }
 }

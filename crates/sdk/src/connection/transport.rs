@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use rustls::pki_types::ServerName;
-use skein_protocol::frame::Limits;
+use skein_protocol::frame::{FrameError, Limits};
 use skein_protocol::websocket::{self, Message, Opcode, Role};
 use skein_protocol::{CloseCode, Frame, FrameDecoder, Strictness};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -142,22 +142,19 @@ impl Framing {
     }
 
     /// Takes the next thing off `inbound`; answers to pings go to `outbound`. `Ok(None)`: more bytes are needed.
-    pub fn decode(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> Result<Option<Inbound>, Error> {
+    pub fn decode(&mut self, inbound: &mut BytesMut, outbound: &mut BytesMut) -> Result<Option<Inbound>, CloseReason> {
         let decoder = match self {
-            Framing::Bare(decoder) => {
-                let frame = decoder.decode(inbound).map_err(|error| Error::Protocol(error.to_string()))?;
-                return Ok(frame.map(Inbound::Frame));
-            }
+            Framing::Bare(decoder) => return Ok(decoder.decode(inbound).map_err(broken)?.map(Inbound::Frame)),
             Framing::WebSocket(decoder) => decoder,
         };
-        let message = decoder.decode(inbound).map_err(|error| Error::Protocol(error.to_string()))?;
+        let message = decoder.decode(inbound).map_err(|error| CloseReason::broken(error.close_code(), error))?;
         Ok(match message {
             None => None,
             Some(Message::Binary(bytes)) => Some(Inbound::Frame(frame_of(&bytes)?)),
             // Text is the answer to text, and this client speaks frames.
             Some(Message::Text(_) | Message::Pong(_)) => Some(Inbound::Alive),
             Some(Message::Ping(payload)) => {
-                outbound.extend_from_slice(&masked(Opcode::Pong, &payload)?);
+                outbound.extend_from_slice(&masked(Opcode::Pong, &payload).map_err(CloseReason::lost)?);
                 Some(Inbound::Alive)
             }
             Some(Message::Close(close)) => Some(Inbound::Closed(reason_of(close))),
@@ -165,14 +162,18 @@ impl Framing {
     }
 }
 
-fn frame_of(message: &Bytes) -> Result<Frame, Error> {
-    Frame::from_message(message, Limits::SKEIN, Strictness::Skein).map_err(|error| Error::Protocol(error.to_string()))
+fn frame_of(message: &Bytes) -> Result<Frame, CloseReason> {
+    Frame::from_message(message, Limits::SKEIN, Strictness::Skein).map_err(broken)
+}
+
+fn broken(error: FrameError) -> CloseReason {
+    CloseReason::broken(error.close_code(), error)
 }
 
 fn reason_of(close: Option<websocket::CloseFrame>) -> CloseReason {
     match close {
         None => CloseReason::lost("closed without a reason"),
-        Some(close) => CloseReason { code: CloseCode::from_number(close.code), text: close.reason },
+        Some(close) => CloseReason { code: CloseCode::from_number(close.code), ..CloseReason::lost(close.reason) },
     }
 }
 

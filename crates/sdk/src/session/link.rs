@@ -1,6 +1,7 @@
 //! Up or down: dialing with growing pauses and over several addresses, and what each way to lose the link means.
 
 use std::future::pending;
+use std::time::Duration;
 
 use skein_protocol::{Advice, CloseCode, ErrorCode, Push, v1};
 use tokio::time::Instant;
@@ -30,7 +31,29 @@ pub(super) enum Link {
     Idle,
     Waiting { until: Instant },
     Dialing,
-    Online { connection: Connection, pushes: Pushes, is_synced: bool, leave_at: Option<Instant> },
+    Online { connection: Connection, pushes: Pushes, is_synced: bool, leave_at: Option<Instant>, since: Instant },
+}
+
+/// Connections that ended with something unreadable, with no steady one in between: whatever it is, it comes again.
+#[derive(Default)]
+pub(super) struct Breaks(u32);
+
+impl Breaks {
+    /// So many, then the client stops until somebody asks it to connect.
+    const MAX: u32 = 5;
+    /// A connection that lived so long was a good one.
+    const STEADY: Duration = Duration::from_secs(60);
+
+    fn lived(&mut self, lived: Duration) {
+        if lived >= Self::STEADY {
+            self.0 = 0;
+        }
+    }
+
+    fn is_one_too_many(&mut self) -> bool {
+        self.0 += 1;
+        self.0 >= Self::MAX
+    }
 }
 
 pub(super) struct Dialed {
@@ -150,9 +173,9 @@ impl Session {
             Err(error) => return self.on_dial_failed(error).await,
         };
         self.meet_epoch(hello.epoch).await?;
-        self.backoff.reset();
-        self.link = Link::Online { connection, pushes, is_synced: false, leave_at: None };
-        self.sync.begin(Instant::now());
+        let now = Instant::now();
+        self.link = Link::Online { connection, pushes, is_synced: false, leave_at: None, since: now };
+        self.sync.begin(now);
         self.show_link();
         tracing::info!(user = hello.uid, node = hello.node, "connected");
         self.tell(Event::Connected);
@@ -200,10 +223,16 @@ impl Session {
 
     async fn on_close(&mut self, reason: CloseReason) -> Result<(), Error> {
         let leave_at = match self.link {
-            Link::Online { leave_at, .. } => leave_at,
+            Link::Online { leave_at, since, .. } => {
+                self.breaks.lived(since.elapsed());
+                leave_at
+            }
             _ => None,
         };
         self.drop_link();
+        if reason.is_broken {
+            return self.on_break(reason).await;
+        }
         if reason.advice() == Advice::Stop {
             let code = reason.code.map_or("closed", CloseCode::name).to_owned();
             return self.stop(code, reason.text).await;
@@ -214,6 +243,17 @@ impl Session {
             *until = at;
         }
         Ok(())
+    }
+
+    async fn on_break(&mut self, reason: CloseReason) -> Result<(), Error> {
+        metrics::counter!("skein_sdk_breaks_total").increment(1);
+        if !self.breaks.is_one_too_many() {
+            self.wait_to_dial(&Error::Closed(reason));
+            return Ok(());
+        }
+        self.breaks = Breaks::default();
+        let code = reason.code.map_or("protocol_error", CloseCode::name).to_owned();
+        self.stop(code, reason.text).await
     }
 
     /// `goAway` gave a time; by then this connection is left for another.

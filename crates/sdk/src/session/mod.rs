@@ -94,6 +94,7 @@ pub(crate) struct Session {
     link: Link,
     link_number: u64,
     backoff: Backoff,
+    breaks: link::Breaks,
     sync: sync::Schedule,
     /// Conversations whose delivery is not told yet.
     undelivered: BTreeSet<i64>,
@@ -132,6 +133,7 @@ impl Session {
             link: Link::Idle,
             link_number: 0,
             backoff: Backoff::new(RECONNECT_FIRST, RECONNECT_MAX),
+            breaks: link::Breaks::default(),
             sync: sync::Schedule::default(),
             undelivered: BTreeSet::new(),
             deliver_at: None,

@@ -128,6 +128,8 @@ impl Session {
     }
 
     fn synced(&mut self, now: Instant) {
+        // Not earlier: a server that lets in and then fails is no reason to come back faster.
+        self.backoff.reset();
         self.sync.finished_at = Some(now);
         if let Link::Online { is_synced, .. } = &mut self.link {
             *is_synced = true;

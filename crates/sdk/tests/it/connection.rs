@@ -152,7 +152,20 @@ async fn heartbeats_are_sent_and_silence_ends_the_connection() {
 async fn rubbish_ends_the_connection() {
     let (connection, _pushes, mut peer) = pair(Options::default()).await;
     peer.raw(&[0xff; 32]).await;
-    assert_eq!(connection.closed().await.advice(), Advice::Reconnect);
+    let reason = connection.closed().await;
+    assert_eq!((reason.code, reason.is_broken, reason.advice()), (Some(CloseCode::ProtocolError), true, Advice::Reconnect));
+}
+
+#[tokio::test]
+async fn a_reply_over_the_limit_is_told_as_such() {
+    let (connection, _pushes, mut peer) = pair(Options::default()).await;
+    let (answer, ()) = tokio::join!(connection.request(profiles(1)), async {
+        let (seq, _) = peer.request().await;
+        peer.oversized(seq, Op::GET_PROFILES).await;
+    });
+    let error = answer.expect_err("it cannot be read");
+    assert_eq!(error.code(), "too_big");
+    assert!(matches!(error, Error::Closed(reason) if reason.is_broken && reason.text.contains("over the limit")));
 }
 
 #[tokio::test]

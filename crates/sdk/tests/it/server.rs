@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use skein_protocol::frame::Limits;
+use skein_protocol::frame::{FrameHeader, HEADER_BYTES, Limits, SKEIN_BODY_BYTES_MAX, VERSION};
 use skein_protocol::websocket::{self, Message, Opcode, Role, accept_key, close_payload, server_frame};
 use skein_protocol::{CloseCode, Codec, Frame, FrameDecoder, Op, Push, Reply, Request, Strictness, v1};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -138,6 +138,13 @@ impl Peer {
 
     pub async fn reply(&mut self, seq: i32, op: Op, reply: impl Into<Reply>) {
         self.write(Frame::reply(&reply.into(), op, seq, Codec::Protobuf).expect("encodes")).await;
+    }
+
+    /// The header of a reply whose body is longer than a frame may be.
+    pub async fn oversized(&mut self, seq: i32, op: Op) {
+        let pack_len = i32::try_from(HEADER_BYTES + SKEIN_BODY_BYTES_MAX + 1).expect("fits");
+        let header = FrameHeader { pack_len, header_len: HEADER_BYTES as u16, ver: VERSION, op, seq };
+        self.raw(&header.encode()).await;
     }
 
     pub async fn push(&mut self, push: impl Into<Push>) {

@@ -321,6 +321,105 @@ async fn a_resync_push_syncs_and_pages_go_on_while_there_is_more() {
 }
 
 #[tokio::test]
+async fn a_resync_that_comes_while_a_page_is_under_way_is_followed_by_another_sync() {
+    let server = Server::bind().await;
+    let (client, mut peer) = online(&server).await;
+    let mut events = client.events();
+    peer.push(v1::Resync::default()).await;
+    let (seq, request) = peer.request().await;
+    assert_eq!(request, Request::Sync(v1::Sync { cursor: "c1".to_owned() }));
+    // The page was read before the push that this one stands for.
+    peer.push(v1::Resync::default()).await;
+    peer.push(v1::TypingPush { conversation: ROOM, uid: 2 }).await;
+    until(&mut events, |event| matches!(event, Event::Typing { .. }).then_some(())).await;
+    peer.reply(seq, Op::SYNC, page("c2", 3, Vec::new())).await;
+    assert_eq!(peer.sync(page("c3", 4, entries(4..=4))).await, "c2");
+    shows(&client, &mut events, &[THREE[0], THREE[1], THREE[2], "4 message 4"]).await;
+}
+
+/// The last push of all may be lost, and nothing comes after it that would tell.
+#[tokio::test]
+async fn after_five_quiet_minutes_it_asks_whether_a_push_was_lost() {
+    const BEAT: Duration = Duration::from_secs(30);
+    let server = Server::bind().await;
+    let (client, mut peer) = online(&server).await;
+    let mut events = client.events();
+    let mut quiet = Duration::ZERO;
+    let mut asked = None;
+    while asked.is_none() {
+        quiet += BEAT;
+        assert!(quiet < Duration::from_secs(400), "it never asks");
+        // The clock stands only while it is moved: sockets need it to run.
+        tokio::time::pause();
+        tokio::time::advance(BEAT).await;
+        tokio::time::resume();
+        loop {
+            match peer.any_request().await.expect("it stays") {
+                (seq, Request::Heartbeat(_)) => {
+                    peer.reply(seq, Op::HEARTBEAT, v1::HeartbeatReply::default()).await;
+                    break;
+                }
+                (seq, Request::MarkDelivered(_)) => peer.reply(seq, Op::MARK_DELIVERED, v1::Done {}).await,
+                (seq, Request::Sync(sync)) => {
+                    peer.reply(seq, Op::SYNC, page("c2", 4, entries(4..=4))).await;
+                    asked = Some(sync.cursor);
+                    break;
+                }
+                (_, other) => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+    assert_eq!(asked.as_deref(), Some("c1"));
+    assert!(quiet >= Duration::from_secs(240), "not for every little pause: {quiet:?}");
+    // The first may have passed its deadline when the clock was moved behind it.
+    let answering = async {
+        while let Some((seq, request)) = peer.any_request().await {
+            if matches!(request, Request::Sync(_)) {
+                peer.reply(seq, Op::SYNC, page("c2", 4, entries(4..=4))).await;
+            }
+        }
+        panic!("it went away");
+    };
+    tokio::select! {
+        () = shows(&client, &mut events, &[THREE[0], THREE[1], THREE[2], "4 message 4"]) => {}
+        () = answering => {}
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_not_asked_for_for_ever() {
+    const BREAKS_MAX: u32 = 5;
+    let server = Server::bind().await;
+    let client = client_at(&server, None).await;
+    let mut events = client.events();
+    let (account, mut peer) = tokio::join!(client.log_in("ann@example.org", "pw"), server.welcome(EPOCH));
+    account.expect("logs in");
+    for attempt in 1..=BREAKS_MAX {
+        let (seq, request) = peer.request().await;
+        assert!(matches!(request, Request::Sync(_)), "{request:?}");
+        peer.oversized(seq, Op::SYNC).await;
+        peer.gone().await;
+        if attempt == BREAKS_MAX {
+            break;
+        }
+        peer = server.welcome(EPOCH).await;
+    }
+    let stopped = until(&mut events, |event| match event {
+        Event::Stopped { code, reason } => Some((code, reason)),
+        _ => None,
+    });
+    let (code, reason) = stopped.await;
+    assert!(code == "too_big" && reason.contains("over the limit"), "{code}: {reason}");
+    assert!(server.nobody_comes(Duration::from_millis(600)).await, "no reconnect");
+    assert!(client.account().await.expect("reads").expect("kept").is_logged_in(), "the session is as good as before");
+
+    client.reconnect().await.expect("asks");
+    let mut peer = server.welcome(EPOCH).await;
+    peer.sync(page("c1", 3, entries(1..=3))).await;
+    shows(&client, &mut events, &THREE).await;
+}
+
+#[tokio::test]
 async fn another_epoch_begins_windows_anew_and_keeps_the_outbox() {
     let server = Server::bind().await;
     let (client, mut peer) = online(&server).await;

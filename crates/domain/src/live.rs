@@ -8,6 +8,7 @@
 
 use crate::account::DeviceClass;
 use crate::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Seq, Uid};
+use crate::port::PushRoute;
 use crate::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -190,6 +191,10 @@ pub enum Pusher {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum PushCommand {
+    /// Whether the key may use this; counts as a request of it.
+    Authorize {
+        route: PushRoute,
+    },
     Push {
         requests: Vec<PushRequest>,
     },
@@ -219,6 +224,7 @@ pub type PushId = String;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum PushReply {
+    Authorized,
     /// In the order of the requests; each stands alone.
     Pushed {
         outcomes: Vec<PushOutcome>,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+pub mod compat;
 pub mod reference;
 
 const ENV_PREFIX: &str = "SKEIN_";
@@ -38,6 +39,8 @@ pub struct Config {
     pub comet: skein_edge::comet::Config,
     /// Public HTTP.
     pub gate: skein_edge::gate::Config,
+    /// Other systems' contracts.
+    pub compat: compat::CompatConfig,
     /// Mail.
     pub mail: crate::mail::Config,
     /// Logs, metrics, traces.
@@ -153,6 +156,7 @@ impl Config {
             ensure!(peer.node != *name, "peers.comets[{index}] has this node's own name");
         }
         self.tls.validate()?;
+        self.compat.goim.validate()?;
         self.mail.validate()?;
         self.comet.validate()?;
         self.telemetry.validate()?;

@@ -10,6 +10,8 @@
 mod config;
 pub mod memory;
 mod metrics;
+#[cfg(feature = "redis")]
+pub mod redis;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]

@@ -1,0 +1,259 @@
+//! Who is online where: [`SessionRegistry`] on Redis.
+//!
+//! The entry of a session is one key with its lease; sets of session ids per user and per node say where to look, and
+//! are never believed: whoever reads them looks at the entries.
+//!
+//! **Invariant:** at most one entry per session, the one with the largest generation; it is compared and written by one
+//! script.
+
+use super::{INDEX_TTL_MS, Redis};
+use async_trait::async_trait;
+use redis::{Cmd, Script, Value};
+use serde::{Deserialize, Serialize};
+use skein_domain::id::{Millis, NodeId, SessionId, Uid};
+use skein_domain::port::{Registered, Route, SessionRegistry};
+use skein_domain::push::ConnectionRef;
+use skein_domain::{Error, Result};
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+/// Keys asked for in one pipeline.
+const CHUNK: usize = 1_000;
+
+/// Answers the live entry that was there. Writes unless that one is newer.
+static REGISTER: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local t = redis.call('TIME')
+        local now = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[3])
+        local was = redis.call('GET', KEYS[1])
+        if was then
+            local entry = cjson.decode(was)
+            if entry.until_ms <= now then was = false
+            elseif entry.generation > ARGV[2] then return was end
+        end
+        local entry = cjson.decode(ARGV[1])
+        entry.until_ms = now + tonumber(ARGV[4])
+        redis.call('SET', KEYS[1], cjson.encode(entry), 'PX', ARGV[4])
+        return was",
+    )
+});
+
+/// 1 if the entry lives with this generation at this node, and has been renewed.
+static RENEW: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local t = redis.call('TIME')
+        local now = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[3])
+        local was = redis.call('GET', KEYS[1])
+        if not was then return 0 end
+        local entry = cjson.decode(was)
+        if entry.until_ms <= now or entry.generation ~= ARGV[1] or entry.node ~= ARGV[2] then return 0 end
+        entry.until_ms = now + tonumber(ARGV[4])
+        redis.call('SET', KEYS[1], cjson.encode(entry), 'PX', ARGV[4])
+        return 1",
+    )
+});
+
+static REMOVE: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local t = redis.call('TIME')
+        local now = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[2])
+        local was = redis.call('GET', KEYS[1])
+        if not was then return false end
+        local entry = cjson.decode(was)
+        if entry.generation ~= ARGV[1] then return false end
+        redis.call('DEL', KEYS[1])
+        if entry.until_ms <= now then return false end
+        return was",
+    )
+});
+
+pub struct RedisSessions {
+    redis: Redis,
+}
+
+/// Large numbers are not safe with Lua, so they travel as text; the generation in one width, which compares alike.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    uid: String,
+    class: String,
+    node: String,
+    session: String,
+    generation: String,
+    #[serde(default)]
+    until_ms: i64,
+}
+
+impl RedisSessions {
+    pub fn new(redis: Redis) -> Self {
+        Self { redis }
+    }
+
+    fn session_key(&self, session: SessionId) -> String {
+        self.redis.key(format_args!("session:{session}"))
+    }
+
+    fn user_key(&self, uid: Uid) -> String {
+        self.redis.key(format_args!("user:{uid}"))
+    }
+
+    fn node_key(&self, node: &NodeId) -> String {
+        self.redis.key(format_args!("at:{node}"))
+    }
+
+    async fn index(&self, route: &Route) -> Result<()> {
+        let keys = [self.user_key(route.uid), self.node_key(&route.node)];
+        let add = |key: &String| [Cmd::sadd(key, route.session.0), Cmd::pexpire(key, INDEX_TTL_MS)];
+        self.redis.all::<Value>(keys.iter().flat_map(add).collect()).await.map(drop)
+    }
+
+    async fn unindex(&self, route: &Route) -> Result<()> {
+        let keys = [self.user_key(route.uid), self.node_key(&route.node)];
+        self.redis.all::<Value>(keys.iter().map(|key| Cmd::srem(key, route.session.0)).collect()).await.map(drop)
+    }
+
+    /// Live entries of these sessions, in their order.
+    async fn live(&self, sessions: &[SessionId]) -> Result<Vec<Route>> {
+        if sessions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = self.redis.now().await?;
+        let mut routes = Vec::with_capacity(sessions.len());
+        for some in sessions.chunks(CHUNK) {
+            let asked = some.iter().map(|session| Cmd::get(self.session_key(*session))).collect();
+            let entries: Vec<Option<String>> = self.redis.all(asked).await?;
+            for entry in entries.into_iter().flatten() {
+                routes.extend(live(&entry, now)?);
+            }
+        }
+        Ok(routes)
+    }
+
+    /// Sessions that the sets under these keys name, with the live entries that `is_there` agrees with; of the others
+    /// the sets are cleaned.
+    async fn indexed(&self, keys: &[String], is_there: impl Fn(&str, &Route) -> bool) -> Result<Vec<Route>> {
+        let mut found = Vec::new();
+        for some in keys.chunks(CHUNK) {
+            let sets: Vec<Vec<i64>> = self.redis.all(some.iter().map(Cmd::smembers).collect()).await?;
+            let all: Vec<SessionId> = sets.iter().flatten().copied().map(SessionId).collect();
+            let routes = self.live(&all).await?;
+            let mut stale = Vec::new();
+            for (key, set) in some.iter().zip(sets) {
+                let there: Vec<&Route> = routes.iter().filter(|route| set.contains(&route.session.0) && is_there(key, route)).collect();
+                for session in set.iter().filter(|session| !there.iter().any(|route| route.session.0 == **session)) {
+                    stale.push(Cmd::srem(key, *session));
+                }
+                found.extend(there.into_iter().cloned());
+            }
+            self.redis.all::<Value>(stale).await?;
+        }
+        Ok(found)
+    }
+}
+
+#[async_trait]
+impl SessionRegistry for RedisSessions {
+    async fn register(&self, route: Route, lease_ms: i64) -> Result<Registered> {
+        let entry = Entry::of(&route);
+        // Before the entry: one that is there can be found.
+        self.index(&route).await?;
+        let mut script = REGISTER.key(self.session_key(route.session));
+        script
+            .arg(serde_json::to_string(&entry).map_err(|_| Error::internal())?)
+            .arg(&entry.generation)
+            .arg(self.redis.shift_ms())
+            .arg(lease_ms);
+        let was: Option<String> = self.redis.run(&script).await?;
+        let Some(was) = was.as_deref().map(route_of).transpose()? else {
+            return Ok(Registered::New);
+        };
+        Ok(match was.generation.cmp(&route.generation) {
+            std::cmp::Ordering::Greater => Registered::Outdated,
+            std::cmp::Ordering::Equal => Registered::New,
+            std::cmp::Ordering::Less => Registered::Replaced(was),
+        })
+    }
+
+    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Vec<ConnectionRef>> {
+        let mut gone = Vec::new();
+        for some in live.chunks(CHUNK) {
+            let renew = |connection: &ConnectionRef| {
+                let mut script = RENEW.key(self.session_key(connection.session));
+                script.arg(generation(connection.generation.0)).arg(&node.0).arg(self.redis.shift_ms()).arg(lease_ms);
+                script
+            };
+            let renewed: Vec<bool> = self.redis.run_all(some.iter().map(renew).collect()).await?;
+            gone.extend(some.iter().zip(renewed).filter(|(_, renewed)| !renewed).map(|(connection, _)| *connection));
+        }
+        Ok(gone)
+    }
+
+    async fn remove(&self, connection: ConnectionRef) -> Result<bool> {
+        let mut script = REMOVE.key(self.session_key(connection.session));
+        script.arg(generation(connection.generation.0)).arg(self.redis.shift_ms());
+        let was: Option<String> = self.redis.run(&script).await?;
+        let Some(was) = was.as_deref().map(route_of).transpose()? else {
+            return Ok(false);
+        };
+        self.unindex(&was).await?;
+        Ok(true)
+    }
+
+    async fn routes(&self, uids: &[Uid]) -> Result<Vec<Route>> {
+        let keys: Vec<String> = uids.iter().map(|uid| self.user_key(*uid)).collect();
+        self.indexed(&keys, |key, route| *key == self.user_key(route.uid)).await
+    }
+
+    async fn of_sessions(&self, sessions: &[SessionId]) -> Result<Vec<Route>> {
+        self.live(sessions).await
+    }
+
+    async fn users_of(&self, node: &NodeId, limit: u32) -> Result<Vec<Uid>> {
+        let uids: BTreeSet<Uid> =
+            self.indexed(&[self.node_key(node)], |_, route| route.node == *node).await?.iter().map(|r| r.uid).collect();
+        Ok(uids.into_iter().take(limit as usize).collect())
+    }
+
+    async fn count(&self, node: &NodeId) -> Result<u32> {
+        Ok(self.indexed(&[self.node_key(node)], |_, route| route.node == *node).await?.len() as u32)
+    }
+}
+
+impl Entry {
+    fn of(route: &Route) -> Self {
+        Self {
+            uid: route.uid.to_string(),
+            class: route.class.as_str().to_owned(),
+            node: route.node.0.clone(),
+            session: route.session.to_string(),
+            generation: generation(route.generation.0),
+            until_ms: 0,
+        }
+    }
+}
+
+fn generation(number: i64) -> String {
+    format!("{number:020}")
+}
+
+fn live(entry: &str, now: Millis) -> Result<Option<Route>> {
+    let entry: Entry = serde_json::from_str(entry).map_err(|_| Error::internal())?;
+    if entry.until_ms <= now.0 { Ok(None) } else { route(entry).map(Some) }
+}
+
+fn route_of(entry: &str) -> Result<Route> {
+    route(serde_json::from_str(entry).map_err(|_| Error::internal())?)
+}
+
+fn route(entry: Entry) -> Result<Route> {
+    Ok(Route {
+        uid: Uid(number(&entry.uid)?),
+        class: skein_domain::account::DeviceClass::parse(&entry.class).ok_or_else(Error::internal)?,
+        node: NodeId(entry.node),
+        session: SessionId(number(&entry.session)?),
+        generation: skein_domain::id::Generation(number(&entry.generation)?),
+    })
+}
+
+fn number(text: &str) -> Result<i64> {
+    text.parse().map_err(|_| Error::internal())
+}

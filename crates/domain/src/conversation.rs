@@ -14,6 +14,8 @@ pub enum Kind {
     Group,
     /// Delivered by subscription; joins are neither entries nor policy.
     Room,
+    /// An app tells a user things. Only the app, its owner, speaks; titled with the app's name.
+    Notice,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -85,6 +85,9 @@ pub struct Connected {
     pub epoch: Epoch,
     pub limits: Limits,
     pub server_time_ms: i64,
+    /// Of the account; pushes to all may ask for them.
+    #[serde(default)]
+    pub tags: Vec<String>,
 }
 
 /// Who calls. Filled by the edge from [`Connected`], or by the gate from a verified cookie or token.

@@ -8,7 +8,7 @@
 
 use crate::account::DeviceClass;
 use crate::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Seq, Uid};
-use crate::port::PushRoute;
+use crate::push::ConnectionRef;
 use crate::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -85,6 +85,9 @@ pub struct GuestRef {
 }
 
 /// What guests ask of logic, through their Comet or through goim's gRPC.
+///
+/// **Identity.** Whoever may name a mid or a key could take over the pushes of another guest: without
+/// `compat.goim.trust` a token that names either is refused, and every guest is anonymous with a key made here.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum GuestCommand {
@@ -93,15 +96,20 @@ pub enum GuestCommand {
     Connect { node: NodeId, generation: Generation, token: Vec<u8>, cookie: String, address: String },
     /// Idempotent; removes the registration only if no newer one took its place.
     Disconnect { node: NodeId, mid: Mid, guest: GuestRef },
-    /// These guests of `node` are alive; those registered no more are registered anew.
+    /// These guests of `node` are alive; those registered no more are registered anew, but where a newer connection of
+    /// the key sits elsewhere: the older one is closed by [`crate::push::Control::CloseGuest`].
     Renew { node: NodeId, live: Vec<(Mid, GuestRef)> },
-    /// How many are in each live room of `node` (rooms without anybody are left out); answers the counts of all nodes.
-    Online { node: NodeId, rooms: Vec<(RoomName, u32)>, connections: u32, addresses: u32 },
+    /// How many guests and sessions are in each live room of `node` (rooms without anybody are left out); answers the
+    /// counts of these rooms over all nodes. `too_large` beyond [`ROOMS_PER_NODE_MAX`].
+    Online { node: NodeId, rooms: Vec<(RoomName, u32)>, connections: u32, addresses: u32, weight: u32 },
     /// The guest went to another room, or to none. Idempotent.
     Move { node: NodeId, mid: Mid, guest: GuestRef, room: Option<RoomName> },
     /// A message of a guest; logic only counts it.
     Receive { mid: Mid, operation: Operation, body: Vec<u8> },
 }
+
+/// Live rooms with somebody in them that one node may report.
+pub const ROOMS_PER_NODE_MAX: usize = 200_000;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
@@ -157,11 +165,24 @@ pub struct Audience {
     pub speed: Option<u32>,
 }
 
+impl Audience {
+    pub fn fits(&self, platform: &str, tags: &[String]) -> bool {
+        let any = |wanted: &[String], has: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(has);
+        any(&self.platforms, &|wanted| wanted == platform) && any(&self.tags, &|wanted| tags.contains(wanted))
+    }
+}
+
+/// Requests of one [`PushCommand::Push`].
+pub const REQUESTS_MAX: usize = 100;
+/// Keys, mids or uids of one request.
+pub const RECEIVERS_MAX: usize = 1_000;
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushRequest {
     pub target: PushTarget,
     pub message: LiveMessage,
-    /// Stored, acked with a seq and replayed by sync, to users and rooms. Otherwise to whoever is connected now.
+    /// Stored, acked with a seq and replayed by sync: to uids, and to live rooms that are bound to a chat room; another
+    /// target is `bad_request`. Otherwise to whoever is connected now.
     #[serde(default)]
     pub durable: bool,
     /// A repetition with the same content answers what the first answered; with other content
@@ -182,8 +203,12 @@ pub struct PushRequest {
 /// Who pushes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Pusher {
-    /// goim's keyless routes, when the operator opened them.
+    /// goim's keyless routes; refused unless the operator opened them (`compat.goim.open_push`). Owns nothing, so
+    /// pushes nothing durable.
     Open,
+    /// Whoever administers this server, over the admin socket; never from a network. May everything but durable pushes,
+    /// which need an app as their author.
+    Operator,
     /// The secret a caller showed.
     ApiKey(String),
 }
@@ -210,12 +235,63 @@ pub enum PushCommand {
         rooms: Vec<RoomName>,
     },
     Total,
-    /// Where clients may connect: goim's weighted choice; and all nodes, for operators.
+    /// Where clients may connect: goim's weighted choice. Answers [`PushReply::Advice`].
     Nodes {
         platform: String,
         address: String,
     },
+    /// All nodes, for operators. Answers [`PushReply::Nodes`].
     Instances,
+}
+
+/// What an API key may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PushRoute {
+    /// Push to keys, mids and uids.
+    Unicast,
+    Room,
+    All,
+    /// Read counts, nodes and receipts.
+    Read,
+    /// `POST /logic/verify`.
+    Verify,
+}
+
+impl PushRoute {
+    pub const ALL: [Self; 5] = [Self::Unicast, Self::Room, Self::All, Self::Read, Self::Verify];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Unicast => "unicast",
+            Self::Room => "room",
+            Self::All => "all",
+            Self::Read => "read",
+            Self::Verify => "verify",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|route| route.as_str() == text)
+    }
+}
+
+/// What a key may. Empty `rooms`: every room; otherwise rooms whose names begin with one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Scope {
+    pub routes: Vec<PushRoute>,
+    #[serde(default)]
+    pub rooms: Vec<String>,
+}
+
+impl Scope {
+    pub fn allows(&self, route: PushRoute) -> bool {
+        self.routes.contains(&route)
+    }
+
+    pub fn allows_room(&self, room: &RoomName) -> bool {
+        self.rooms.is_empty() || self.rooms.iter().any(|prefix| room.as_str().starts_with(prefix))
+    }
 }
 
 /// Id of a push: what a receipt is asked by. 26 characters, not guessable, sortable by time.
@@ -242,6 +318,38 @@ pub enum PushReply {
     Nodes {
         nodes: Vec<LiveNode>,
     },
+    Advice {
+        advice: Advice,
+    },
+}
+
+/// What a goim client is told before it connects: goim's `NodesReply`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Advice {
+    pub domain: String,
+    pub tcp_port: i32,
+    pub ws_port: i32,
+    pub wss_port: i32,
+    /// Seconds between two heartbeats of a client.
+    pub heartbeat: i32,
+    /// Heartbeats that may be missed.
+    pub heartbeat_max: i32,
+    /// Hosts, best first; at most [`Advice::NODES_MAX`], and the domain when no node takes anybody.
+    pub nodes: Vec<String>,
+    pub backoff: Backoff,
+}
+
+impl Advice {
+    pub const NODES_MAX: usize = 5;
+}
+
+/// How a client waits before it connects again: seconds, and hundredths.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backoff {
+    pub max_delay: i32,
+    pub base_delay: i32,
+    pub factor_hundredths: u32,
+    pub jitter_hundredths: u32,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -274,6 +382,8 @@ pub struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
     pub push: PushId,
+    /// Who pushed, and so who may ask; 0: the operator or nobody in particular.
+    pub app: Uid,
     pub state: PushState,
     pub at: Millis,
     pub found: u64,
@@ -284,9 +394,12 @@ pub struct Receipt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PushState {
+    /// Its time has not come.
     Scheduled,
+    /// Not all nodes have answered.
     Waiting,
     Delivered,
+    /// Nobody got it in time.
     Expired,
 }
 
@@ -304,10 +417,41 @@ pub struct LiveNode {
     pub renewed_at: Millis,
 }
 
+/// A transient push on its way from logic to the job: goim's `PushMsg`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LiveRecord {
+    pub push: PushId,
+    pub app: Uid,
+    pub address: LiveAddress,
+    pub message: LiveMessage,
+    /// Worthless after this time.
+    pub expires: Option<Millis>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LiveAddress {
+    /// Guests of one node.
+    Guests {
+        node: NodeId,
+        keys: Vec<GuestKey>,
+    },
+    /// Connections of accounts at one node.
+    Sessions {
+        node: NodeId,
+        connections: Vec<ConnectionRef>,
+    },
+    Room(RoomName),
+    All(Audience),
+}
+
 // === sessions of accounts in live rooms ===
 
 /// Somebody in a live room, as presence tells of them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+///
+/// A session is in a room from its `JoinLive` until its `LeaveLive` or the end of its connection; its Comet subscribes it
+/// before it asks, and takes that back when it is refused.
 #[serde(rename_all = "snake_case")]
 pub enum Somebody {
     User { uid: Uid, class: DeviceClass },

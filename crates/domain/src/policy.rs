@@ -89,7 +89,7 @@ impl<'a> Case<'a> {
     fn members(&self) -> usize {
         match self.conversation().kind {
             Kind::Room => self.conversation().members as usize,
-            Kind::Direct | Kind::Group => self.snapshot.members.iter().filter(|member| member.is_in()).count(),
+            Kind::Direct | Kind::Group | Kind::Notice => self.snapshot.members.iter().filter(|member| member.is_in()).count(),
         }
     }
 
@@ -98,6 +98,9 @@ impl<'a> Case<'a> {
             let standing = self.snapshot.standing.unwrap_or_default();
             let accepted = !standing.blocked && (standing.friends || !self.limits.direct_needs_friendship);
             return if accepted { Ok(()) } else { Err(not_accepted()) };
+        }
+        if self.conversation().kind == Kind::Notice && me.role != Role::Owner {
+            return Err(forbidden("only the app speaks here"));
         }
         let silenced = me.silenced_until > self.now || (self.conversation().muted_all && me.role < Role::Admin);
         if silenced { Err(Error::new(Code::Silenced, "you may not speak here now")) } else { Ok(()) }
@@ -161,8 +164,8 @@ impl<'a> Case<'a> {
     }
 
     fn may_leave(&self, me: &Member) -> Result<()> {
-        if self.conversation().kind == Kind::Direct {
-            return Err(bad("a direct conversation is not left"));
+        if matches!(self.conversation().kind, Kind::Direct | Kind::Notice) {
+            return Err(bad("a conversation of two is not left; mute it"));
         }
         if me.role == Role::Owner && self.members() > 1 {
             return Err(forbidden("pass the ownership on before leaving"));

@@ -5,7 +5,7 @@ use crate::contact::{Friend, FriendRequest};
 use crate::conversation::{ConversationView, Member, RoomInfo};
 use crate::entry::Entry;
 use crate::id::{ConversationId, Generation, Millis, Revision, Seq, SessionId, Shard, Uid};
-use crate::live::{Audience, GuestRef, LiveMessage, RoomName, Somebody};
+use crate::live::{Audience, GuestKey, GuestRef, LiveMessage, RoomName, Somebody};
 use serde::{Deserialize, Serialize};
 
 /// A hint: losing one or hearing it twice changes nothing on a client's screen, because sync is the truth.
@@ -100,11 +100,13 @@ pub enum Target {
     RoomWatchers,
     /// All sessions of accounts.
     Everyone,
-    /// Guest connections that accept the operation of the push.
-    Guests(Vec<GuestRef>),
+    /// Whichever connections have these keys now, as far as they accept the operation of the push.
+    Guests(Vec<GuestKey>),
     /// Guests in the room, whatever they accept, and sessions that joined it.
     LiveRoom(RoomName),
-    /// Guests and sessions that accept the operation of the push and fit; `speed` is this Comet's share.
+    /// Guests and sessions that accept the operation of the push and fit: guests by their platform and tags, sessions by
+    /// their device class and the tags of their account. `speed` is this Comet's share; with one it answers at once with
+    /// what it found, counts that as queued, and goes on pushing at that speed.
     Audience(Audience),
 }
 
@@ -174,6 +176,9 @@ pub struct Delivered {
     pub queued: u64,
     /// Pushes left out because the connection is being resynced.
     pub resynced: u64,
+    /// Live pushes given up at full queues: these, or older ones that waited there.
+    #[serde(default)]
+    pub dropped: u64,
     /// The whole batch had been here before.
     pub repeated: bool,
 }

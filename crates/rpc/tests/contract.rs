@@ -106,6 +106,7 @@ fn connected(client: &str) -> Connected {
         epoch: Epoch(u64::MAX),
         limits: Limits::default(),
         server_time_ms: 1,
+        tags: vec!["beta".into()],
     }
 }
 

@@ -1,7 +1,7 @@
 use super::Audit;
 use crate::Result;
 use crate::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Uid};
-use crate::live::{GuestKey, GuestRef, Mid, PushId, PushRequest, Receipt, RoomName};
+use crate::live::{GuestKey, GuestRef, LiveRecord, Mid, PushId, PushRequest, Receipt, RoomName, Scope};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -12,8 +12,9 @@ pub trait GuestRegistry: Send + Sync + 'static {
     /// The newer connection of a key wins; answers the older one that lost its entry. An older generation than the
     /// registered one changes nothing and answers itself.
     async fn register(&self, route: GuestRoute, lease_ms: i64) -> Result<Option<GuestRoute>>;
-    /// Renews those of `node`; registers anew what has been forgotten.
-    async fn renew(&self, node: &NodeId, live: &[(Mid, GuestRef)], lease_ms: i64) -> Result<()>;
+    /// Renews those of `node`; registers anew what has been forgotten. Answers those that a newer connection of their key
+    /// took the place of.
+    async fn renew(&self, node: &NodeId, live: &[(Mid, GuestRef)], lease_ms: i64) -> Result<Vec<GuestRef>>;
     /// Removes the entry only if its generation is equal. Returns whether it was there.
     async fn remove(&self, node: &NodeId, guest: &GuestRef) -> Result<bool>;
     async fn by_keys(&self, keys: &[GuestKey]) -> Result<Vec<GuestRoute>>;
@@ -45,6 +46,8 @@ pub struct NodeOnline {
     pub rooms: Vec<(RoomName, u32)>,
     pub connections: u32,
     pub addresses: u32,
+    /// Share of clients the node is to get, against those of others.
+    pub weight: u32,
     pub at: Millis,
 }
 
@@ -53,8 +56,9 @@ pub struct NodeOnline {
 pub trait PushStore: Send + Sync + 'static {
     /// Makes the app (a user that cannot log in, with that nickname) if there is none of the name, and a key for it.
     async fn create_key(&self, key: NewApiKey) -> Result<ApiKey>;
-    /// Idempotent; the row stays, revoked.
+    /// Idempotent; the row stays, revoked. `not_found` if there is none.
     async fn revoke_key(&self, id: i64, audit: Audit) -> Result<()>;
+    /// Also a revoked one.
     async fn key_by_hash(&self, hash: [u8; 32]) -> Result<Option<ApiKey>>;
     async fn keys(&self) -> Result<Vec<ApiKey>>;
 
@@ -63,21 +67,40 @@ pub trait PushStore: Send + Sync + 'static {
     async fn bound_room(&self, room: &RoomName) -> Result<Option<ConversationId>>;
     async fn bindings(&self) -> Result<Vec<(RoomName, ConversationId)>>;
 
-    /// The conversation in which `app` tells `uid` things; made if there is none. Idempotent.
+    /// Words by which pushes to all find an account's connections; replaces those it had. `not_found` without such a user.
+    async fn set_tags(&self, uid: Uid, tags: &[String], audit: Audit) -> Result<()>;
+    /// Ascending.
+    async fn tags(&self, uid: Uid) -> Result<Vec<String>>;
+
+    /// The conversation in which `app` tells `uid` things (of kind `notice`, with the app as its owner and under its
+    /// name); made if there is none. Idempotent. Item `conversation` in the user log. `not_found` without such a user.
     async fn open_notice(&self, app: Uid, uid: Uid, at: Millis) -> Result<ConversationId>;
 
-    /// Remembers what a keyed push answered; a second time with the same digest answers the first's id, with another
-    /// digest `idempotency_conflict`. Kept a day.
-    async fn remember(&self, app: Uid, key: &IdempotencyKey, digest: [u8; 32], push: &PushId, at: Millis) -> Result<Remembered>;
+    /// In one transaction: remembers the key of a push, and keeps the push if it waits for its time. A known key with the
+    /// same digest changes nothing and answers the first push; with another digest `idempotency_conflict`. A key is
+    /// forgotten [`PUSH_KEY_KEPT_MS`] after it was first used. `quota_exceeded` beyond `waiting_max` of the app.
+    async fn accept(&self, push: AcceptedPush) -> Result<Remembered>;
 
-    /// Keeps a push until its time. `quota_exceeded` beyond `waiting_max` of the app.
-    async fn schedule(&self, push: ScheduledPush, waiting_max: u32) -> Result<()>;
+    async fn scheduled(&self, push: &PushId) -> Result<Option<ScheduledPush>>;
     /// Due at `now`, oldest first.
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<ScheduledPush>>;
     /// When the next is due.
     async fn next_due(&self) -> Result<Option<Millis>>;
     /// It has been pushed, or has expired. Idempotent.
     async fn unschedule(&self, push: &PushId) -> Result<()>;
+}
+
+pub const PUSH_KEY_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedPush {
+    pub push: PushId,
+    pub app: Uid,
+    /// With the digest of what was asked under it.
+    pub key: Option<(IdempotencyKey, [u8; 32])>,
+    pub schedule: Option<ScheduledPush>,
+    pub waiting_max: u32,
+    pub at: Millis,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,6 +111,7 @@ pub enum Remembered {
 
 #[derive(Debug, Clone)]
 pub struct NewApiKey {
+    /// 1 to 64 characters on one line.
     pub app: String,
     pub hash: [u8; 32],
     pub scope: Scope,
@@ -109,27 +133,6 @@ pub struct ApiKey {
     pub revoked_at: Option<Millis>,
 }
 
-/// What a key may. Empty `rooms`: every room; otherwise rooms whose names begin with one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Scope {
-    pub routes: Vec<PushRoute>,
-    #[serde(default)]
-    pub rooms: Vec<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum PushRoute {
-    /// Push to keys, mids and uids.
-    Unicast,
-    Room,
-    All,
-    /// Read counts, nodes and receipts.
-    Read,
-    /// `POST /logic/verify`.
-    Verify,
-}
-
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScheduledPush {
     pub push: PushId,
@@ -139,11 +142,20 @@ pub struct ScheduledPush {
     pub expires: Option<Millis>,
 }
 
+/// The log between the push API and the job, for transient pushes: lanes in this process in `direct` mode, Kafka in
+/// `pipeline` mode.
+#[async_trait]
+pub trait LiveLog: Send + Sync + 'static {
+    /// Returns when the next stage has it. Two records of one caller to one receiver or room keep their order. `busy`
+    /// with a time to wait: there was no room for it anywhere, and nobody gets it.
+    async fn publish(&self, record: LiveRecord) -> Result<()>;
+}
+
 /// What became of recent pushes. Bounded by number and time; losing it loses receipts only.
 #[async_trait]
 pub trait ReceiptStore: Send + Sync + 'static {
     async fn put(&self, receipt: Receipt) -> Result<()>;
-    /// Adds to the counters and sets the state, if the receipt is still known.
+    /// Adds to the counters, and sets state and time, if the receipt is still known.
     async fn add(&self, receipt: Receipt) -> Result<()>;
     async fn get(&self, push: &PushId) -> Result<Option<Receipt>>;
 }

@@ -117,6 +117,7 @@ impl Logic for Script {
             epoch: Epoch(u64::MAX),
             limits: Limits::default(),
             server_time_ms: 1_767_225_600_000,
+            tags: Vec::new(),
         })
     }
 

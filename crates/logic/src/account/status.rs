@@ -162,7 +162,7 @@ impl Status {
         let rooms = self.conversations.rooms_of(session.uid).await?;
         self.sessions.renew(&session).await;
         let Hello { epoch, limits } = self.hello.clone();
-        Ok(Connected { session, nickname, rooms, epoch, limits, server_time_ms: self.clock.now().0 })
+        Ok(Connected { session, nickname, rooms, epoch, limits, server_time_ms: self.clock.now().0, tags: Vec::new() })
     }
 
     /// Called after a sync was served. Does nothing, unless the fault of registering too late is planted.

@@ -156,6 +156,7 @@ pub(super) fn kind(row: &Row<'_>, at: usize) -> Read<Kind> {
         0 => Ok(Kind::Direct),
         1 => Ok(Kind::Group),
         2 => Ok(Kind::Room),
+        3 => Ok(Kind::Notice),
         _ => Err(unreadable(at, Type::Integer, "unknown kind of conversation")),
     }
 }
@@ -165,6 +166,7 @@ pub(super) fn kind_number(kind: Kind) -> i64 {
         Kind::Direct => 0,
         Kind::Group => 1,
         Kind::Room => 2,
+        Kind::Notice => 3,
     }
 }
 

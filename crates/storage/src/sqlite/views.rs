@@ -60,7 +60,7 @@ fn complete(connection: &Connection, mut conversation: Conversation, me: Member)
         name_as_then(connection, &mut conversation, me.uid)?;
     }
     let last = messages::last(connection, conversation.id, me.visible_from, conversation.head)?;
-    let peer = if conversation.kind == Kind::Direct { peer(connection, conversation.id, me.uid)? } else { None };
+    let peer = if matches!(conversation.kind, Kind::Direct | Kind::Notice) { peer(connection, conversation.id, me.uid)? } else { None };
     let unread = me.unread(conversation.count);
     let (peer, peer_read, peer_delivered) =
         peer.map_or((None, Seq::ZERO, Seq::ZERO), |(uid, read, delivered)| (Some(uid), read, delivered));

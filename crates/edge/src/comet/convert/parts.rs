@@ -145,6 +145,7 @@ pub(super) fn conversation(view: ConversationView) -> v1::Conversation {
         Kind::Direct => v1::ConversationKind::Direct,
         Kind::Group => v1::ConversationKind::Group,
         Kind::Room => v1::ConversationKind::Room,
+        Kind::Notice => v1::ConversationKind::Notice,
     };
     let of = view.conversation;
     v1::Conversation {

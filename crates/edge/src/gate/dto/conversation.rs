@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use skein_domain::conversation as domain;
 use utoipa::ToSchema;
 
-words!(ConversationKind = domain::Kind { Direct, Group, Room });
+words!(ConversationKind = domain::Kind { Direct, Group, Room, Notice });
 words!(Role = domain::Role { Member, Admin, Owner });
 
 /// A conversation as I see it.

@@ -94,13 +94,9 @@ impl Frame {
         Ok(Self::new(push.op(), 0, push.encode(codec)?))
     }
 
-    /// goim's container towards WebSocket clients: complete frames back to back in the body of one op 9 frame.
-    pub fn goim_container<'a>(inner: impl IntoIterator<Item = &'a Frame>) -> Self {
-        let mut body = BytesMut::new();
-        for frame in inner {
-            frame.encode_into(&mut body);
-        }
-        Self::new(Op::GOIM_RAW, 0, body.freeze())
+    /// The header of this frame with a body of so many bytes.
+    pub(crate) fn header(&self, body_bytes: usize) -> [u8; HEADER_BYTES] {
+        FrameHeader { pack_len: pack_len(body_bytes), ..FrameHeader::of(self) }.encode()
     }
 
     pub fn encoded_len(&self) -> usize {
@@ -174,15 +170,8 @@ pub struct FrameHeader {
 }
 
 impl FrameHeader {
-    /// Every producer bounds its bodies far below the 2 GiB that packLen can say.
     fn of(frame: &Frame) -> Self {
-        Self {
-            pack_len: i32::try_from(frame.encoded_len()).unwrap_or(i32::MAX),
-            header_len: HEADER_BYTES as u16,
-            ver: frame.ver,
-            op: frame.op,
-            seq: frame.seq,
-        }
+        Self { pack_len: pack_len(frame.body.len()), header_len: HEADER_BYTES as u16, ver: frame.ver, op: frame.op, seq: frame.seq }
     }
 
     pub fn encode(&self) -> [u8; HEADER_BYTES] {
@@ -234,6 +223,11 @@ impl FrameHeader {
     fn with_body(self, body: Bytes) -> Frame {
         Frame { ver: self.ver, op: self.op, seq: self.seq, body }
     }
+}
+
+/// Every producer bounds its bodies far below the 2 GiB that packLen can say.
+fn pack_len(body_bytes: usize) -> i32 {
+    i32::try_from(HEADER_BYTES + body_bytes).unwrap_or(i32::MAX)
 }
 
 /// Cuts a TCP byte stream into frames. Keeps no bytes of its own, so an idle connection can drop its buffer.

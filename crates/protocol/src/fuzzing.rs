@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 use crate::codec::Codec;
 use crate::envelope::{self, Envelope};
 use crate::frame::{self, Frame, FrameDecoder, FrameError, Strictness};
+use crate::goim::{self, Asked, LogIn};
+use crate::op::Op;
 use crate::table::{Incoming, Push, Reply, Request};
 use crate::websocket::{self, Decoder, Message, Role, WebSocketError};
 
@@ -53,6 +55,57 @@ pub fn websocket(data: &[u8]) {
             }
         }
     }
+}
+
+/// What a stranger sends to goim's WebSocket port means the same in bulk and cut anywhere: the upgrade, the messages, the
+/// frames in them and their replies. No reply is longer than what it answers, and a count.
+pub fn goim(data: &[u8]) {
+    let bulk = goim_of(&[data]);
+    assert_eq!(bulk, goim_of(&halves(data)));
+    assert_eq!(bulk, goim_of(&data.chunks(1).collect::<Vec<_>>()));
+    for frame in &bulk.0 {
+        let reply = goim::reply(frame, 5);
+        assert!(reply.encoded_len() <= frame.encoded_len() + 4);
+        assert_eq!((reply.ver, reply.seq), (frame.ver, frame.seq));
+        assert!(reply.body.is_empty() || reply.body == frame.body || reply.op == Op(3));
+        if let Asked::Subscribe(operations) | Asked::Unsubscribe(operations) = Asked::of(frame) {
+            assert!(operations.len() <= frame.body.len().div_ceil(2));
+        }
+        let _ = LogIn::of(&frame.body);
+    }
+}
+
+/// The frames behind an upgrade, or without one, and whether they end in an error.
+fn goim_of(pieces: &[&[u8]]) -> (Vec<Frame>, bool) {
+    let mut decoder = Decoder::goim(websocket::Limits::of_message(goim::HEAD_BYTES_MAX));
+    let (mut buf, mut frames, mut is_upgraded) = (BytesMut::new(), Vec::new(), false);
+    for piece in pieces {
+        buf.extend_from_slice(piece);
+        if !is_upgraded && !b"GET /sub ".starts_with(&buf[..buf.len().min(9)]) {
+            is_upgraded = true;
+        } else if !is_upgraded {
+            match goim::upgrade(&mut buf) {
+                Ok(None) => continue,
+                Ok(Some(upgrade)) => assert!(upgrade.response.starts_with(b"HTTP/1.1 101 ")),
+                Err(_) => return (frames, true),
+            }
+            is_upgraded = true;
+        }
+        loop {
+            let message = match decoder.decode(&mut buf) {
+                Ok(Some(Message::Binary(message))) => message,
+                Ok(Some(Message::Text(_))) => panic!("text is any bytes"),
+                Ok(Some(_)) => continue,
+                Ok(None) => break,
+                Err(_) => return (frames, true),
+            };
+            match Frame::from_message(&message, frame::Limits::GOIM, Strictness::Goim) {
+                Ok(frame) => frames.push(frame),
+                Err(_) => return (frames, true),
+            }
+        }
+    }
+    (frames, false)
 }
 
 /// Text that decodes as an envelope means the same in both codecs.

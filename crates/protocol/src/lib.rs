@@ -5,6 +5,7 @@
 //! - [`table`]: which op, JSON type and message belong together. [`codec`] turns a message into a body and back.
 //! - [`schema`]: the messages, generated from `proto/skein.proto`.
 //! - [`websocket`]: the framing of RFC 6455, both roles. The HTTP upgrade is the edge's.
+//! - [`goim`]: what goim's clients say beyond the frame: their upgrade, their ops, and who of two kinds logs in.
 //! - [`error`] and [`close`]: the codes that replies and closed connections carry, with what a client does about them.
 //!
 //! **Invariant:** no input makes this crate panic, read past what it was given, or keep more than the limits it was given.
@@ -19,6 +20,7 @@ pub mod envelope;
 pub mod error;
 pub mod frame;
 pub mod fuzzing;
+pub mod goim;
 pub mod op;
 pub mod schema;
 pub mod table;

@@ -5,12 +5,13 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::{CONTROL_BYTES_MAX, CloseFrame, Limits, Message, Opcode, Role, WebSocketError, apply_mask};
-use crate::frame::take;
+use crate::frame::{Strictness, take};
 
 /// Decoder of one connection. Its only memory is a message whose last fragment has not arrived.
 #[derive(Debug)]
 pub struct Decoder {
     role: Role,
+    strictness: Strictness,
     limits: Limits,
     partial: Option<Partial>,
     state: State,
@@ -33,7 +34,13 @@ enum State {
 
 impl Decoder {
     pub fn new(role: Role, limits: Limits) -> Self {
-        Self { role, limits, partial: None, state: State::Open }
+        Self { role, strictness: Strictness::Skein, limits, partial: None, state: State::Open }
+    }
+
+    /// A server that reads as goim does (goim `pkg/websocket/conn.go`): masked or not, and text that is any bytes; both
+    /// come out as [`Message::Binary`].
+    pub fn goim(limits: Limits) -> Self {
+        Self { strictness: Strictness::Goim, ..Self::new(Role::Server, limits) }
     }
 
     /// Log-in raises the limits. They hold from the next frame on.
@@ -65,7 +72,7 @@ impl Decoder {
     }
 
     fn next_message(&mut self, buf: &mut BytesMut) -> Result<Option<Message>, WebSocketError> {
-        while let Some(head) = Head::peek(buf, self.role)? {
+        while let Some(head) = Head::peek(buf, self.role, self.strictness)? {
             let len = self.admit(&head)?;
             if buf.len() - head.len < len {
                 return Ok(None);
@@ -121,6 +128,9 @@ impl Decoder {
             self.partial = Some(whole);
             return Ok(None);
         }
+        if self.strictness == Strictness::Goim {
+            return Ok(Some(Message::Binary(whole.data.freeze())));
+        }
         finish(whole.opcode, whole.data.freeze()).map(Some)
     }
 }
@@ -172,14 +182,15 @@ struct Head {
 
 impl Head {
     /// Reads without consuming; `None` while the header is not whole. Errors show as early as the bytes allow.
-    fn peek(bytes: &[u8], role: Role) -> Result<Option<Self>, WebSocketError> {
+    fn peek(bytes: &[u8], role: Role, strictness: Strictness) -> Result<Option<Self>, WebSocketError> {
         let &[first, second, ref rest @ ..] = bytes else {
             return Ok(None);
         };
         let fin = first & 0x80 != 0;
         let masked = second & 0x80 != 0;
         let short_len = second & 0x7f;
-        let opcode = check_first_bytes(first, fin, masked, short_len, role)?;
+        let opcode = check_first_bytes(first, fin, short_len)?;
+        check_mask(masked, role, strictness)?;
         let (payload_len, rest) = match (short_len, rest) {
             (126, [a, b, rest @ ..]) => (u64::from(u16::from_be_bytes([*a, *b])), rest),
             (127, [a, b, c, d, e, f, g, h, rest @ ..]) => (u64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]), rest),
@@ -196,17 +207,20 @@ impl Head {
     }
 }
 
-fn check_first_bytes(first: u8, fin: bool, masked: bool, short_len: u8, role: Role) -> Result<Opcode, WebSocketError> {
+fn check_mask(masked: bool, role: Role, strictness: Strictness) -> Result<(), WebSocketError> {
+    match role {
+        Role::Server if !masked && strictness == Strictness::Skein => Err(WebSocketError::Unmasked),
+        Role::Client if masked => Err(WebSocketError::Masked),
+        Role::Server | Role::Client => Ok(()),
+    }
+}
+
+fn check_first_bytes(first: u8, fin: bool, short_len: u8) -> Result<Opcode, WebSocketError> {
     if first & 0x70 != 0 {
         return Err(WebSocketError::ReservedBits);
     }
     let bits = first & 0x0f;
     let opcode = Opcode::from_bits(bits).ok_or(WebSocketError::ReservedOpcode(bits))?;
-    match role {
-        Role::Server if !masked => return Err(WebSocketError::Unmasked),
-        Role::Client if masked => return Err(WebSocketError::Masked),
-        Role::Server | Role::Client => {}
-    }
     if opcode.is_control() && !fin {
         return Err(WebSocketError::FragmentedControl);
     }

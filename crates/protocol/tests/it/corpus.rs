@@ -64,6 +64,11 @@ proptest! {
     }
 
     #[test]
+    fn goim_near_the_corpus(data in mutated("goim")) {
+        fuzzing::goim(&data);
+    }
+
+    #[test]
     fn envelopes_near_the_corpus(data in mutated("envelope")) {
         fuzzing::envelope(&data);
     }
@@ -77,6 +82,11 @@ fn frames() {
 #[test]
 fn websocket() {
     replay("websocket", fuzzing::websocket);
+}
+
+#[test]
+fn goim() {
+    replay("goim", fuzzing::goim);
 }
 
 #[test]

@@ -6,7 +6,8 @@ use serde::Deserialize;
 use skein_protocol::frame::{
     DEFLATED, Frame, FrameDecoder, FrameError, FrameHeader, GOIM_BODY_BYTES_MAX, Limits, SKEIN_BODY_BYTES_MAX, Strictness, VERSION,
 };
-use skein_protocol::{CloseCode, Codec, ErrorCode, Op, Request, v1};
+use skein_protocol::v1::live_message::Content;
+use skein_protocol::{CloseCode, Codec, ErrorCode, Op, Request, goim, v1};
 
 use crate::strategies::{cuts, frame, frames, pieces};
 use crate::{hex, read};
@@ -68,9 +69,13 @@ fn container_for_goim_websocket_clients_holds_the_frames_of_the_tcp_stream() {
     let tcp = golden.iter().find(|v| v.name == "two goim pushes on tcp").expect("vector");
     let websocket = golden.iter().find(|v| v.name.starts_with("two goim pushes in the container")).expect("vector");
     let inner: Vec<Frame> = tcp.frames.iter().map(GoldenFrame::frame).collect();
-    let container = Frame::goim_container(&inner);
-    assert_eq!(hex::encode(&container.encode()), websocket.hex);
-    assert_eq!(frames(&[&container.body], Limits::GOIM, Strictness::Goim), (inner, None));
+    let message = |frame: &Frame| v1::LiveMessage { operation: frame.op.0, content: Some(Content::Body(frame.body.to_vec())) };
+    let push = v1::LivePush { messages: inner.iter().map(message).collect(), ..Default::default() };
+    let containers: Vec<Frame> = goim::push_containers(&push).collect();
+    assert_eq!(containers.len(), 1);
+    assert_eq!(hex::encode(&containers[0].encode()), websocket.hex);
+    assert_eq!(hex::encode(&goim::push_frames(&push)), tcp.hex);
+    assert_eq!(frames(&[&containers[0].body], Limits::GOIM, Strictness::Goim), (inner, None));
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! **Invariant:** a search shows nobody's e-mail address, no disabled user, and by address only who wants to be found that way.
 
 use crate::account::email;
-use crate::account::profile::{NICKNAME_CHARS_MAX, hide_private, is_deceptive};
+use crate::account::profile::hide_private;
 use crate::account::rate::{Rate, RateLimit};
 use crate::cursor::{self, CursorKind, bad_cursor};
 use schemars::JsonSchema;
@@ -17,15 +17,13 @@ use skein_domain::contact::{Friend, FriendRequest};
 use skein_domain::door::Caller;
 use skein_domain::id::{RequestId, Uid};
 use skein_domain::port::{AccountStore, Clock, ContactStore, fold_nickname};
-use skein_domain::{Code, Error, Result};
+use skein_domain::{Code, Error, Result, policy};
 use std::sync::Arc;
 
 const PREFIX_CHARS_MIN: usize = 2;
 const SEARCH_PAGE: u32 = 20;
 const LIST_PAGE: u32 = 50;
 const LIST_PAGE_MAX: u32 = 200;
-const GREETING_CHARS_MAX: usize = 200;
-const REMARK_CHARS_MAX: usize = 64;
 
 /// Contacts: how often one may search and ask.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -105,7 +103,7 @@ impl Contacts {
 
     async fn search_nickname(&self, prefix: &str, cursor: &str) -> Result<(Vec<Profile>, String)> {
         let prefix = fold_nickname(prefix);
-        if !(PREFIX_CHARS_MIN..=NICKNAME_CHARS_MAX).contains(&prefix.chars().count()) {
+        if !(PREFIX_CHARS_MIN..=policy::NICKNAME_CHARS_MAX).contains(&prefix.chars().count()) {
             return Err(Error::new(Code::BadRequest, "a nickname is searched by 2 to 32 characters"));
         }
         let after = open_nickname(cursor)?;
@@ -119,7 +117,7 @@ impl Contacts {
     /// `not_self`, `not_found`, `already_member` for friends, `friends_full`, `rate_limited`.
     pub async fn apply(&self, caller: &Caller, to: Uid, greeting: &str) -> Result<FriendRequest> {
         not_self(caller, to)?;
-        let greeting = checked_line(greeting, GREETING_CHARS_MAX, "a greeting has at most 200 characters, in one line")?;
+        let greeting = policy::checked_greeting(greeting)?;
         self.requests.check(caller.uid)?;
         self.must_exist(to).await?;
         self.store.apply(caller.uid, to, greeting, self.clock.now(), self.friends_max).await
@@ -142,7 +140,7 @@ impl Contacts {
     /// An empty remark takes it away.
     pub async fn change_remark(&self, caller: &Caller, peer: Uid, remark: &str) -> Result<Friend> {
         not_self(caller, peer)?;
-        let remark = checked_line(remark, REMARK_CHARS_MAX, "a remark has at most 64 characters, in one line")?;
+        let remark = policy::checked_remark(remark)?;
         self.store.change_remark(caller.uid, peer, remark).await
     }
 
@@ -186,14 +184,6 @@ impl Contacts {
 
 fn not_self(caller: &Caller, other: Uid) -> Result<()> {
     if caller.uid == other { Err(Error::new(Code::NotSelf, "that is you")) } else { Ok(()) }
-}
-
-fn checked_line(text: &str, chars_max: usize, rule: &'static str) -> Result<String> {
-    let text = text.trim();
-    if text.chars().count() > chars_max || text.contains(is_deceptive) {
-        return Err(Error::new(Code::BadRequest, rule));
-    }
-    Ok(text.to_owned())
 }
 
 // === Pages ===

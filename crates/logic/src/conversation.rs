@@ -59,7 +59,7 @@ impl Conversations {
     }
 
     pub(crate) async fn create_group(&self, owner: Uid, key: IdempotencyKey, title: String, uids: &[Uid]) -> Result<Reply> {
-        policy::check_title(&title)?;
+        let title = policy::checked_title(&title)?;
         let uids = policy::first_members(owner, uids, &self.limits)?;
         let _turn = self.turns.take(owner).wait().await;
         self.appends.may_be_invited(owner, &uids).await?;
@@ -69,7 +69,7 @@ impl Conversations {
     }
 
     pub(crate) async fn create_room(&self, owner: Uid, key: IdempotencyKey, title: String) -> Result<Reply> {
-        policy::check_title(&title)?;
+        let title = policy::checked_title(&title)?;
         let _turn = self.turns.take(owner).wait().await;
         self.may_enter_one_more(owner).await?;
         let create =

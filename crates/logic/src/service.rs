@@ -36,7 +36,7 @@ use skein_domain::port::{
 };
 use skein_domain::push::ConnectionRef;
 use skein_domain::trace::Trace;
-use skein_domain::{Code, Error, Limits, Result};
+use skein_domain::{Code, Error, Limits, Result, policy};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tracing::Instrument;
@@ -166,6 +166,7 @@ impl Service {
                 std::future::ready(Err(error)).boxed()
             }
             Command::Change { conversation, key, event } => {
+                let event = policy::without_outer_space(event);
                 let leaves = matches!(event, EntryEvent::Left { uid } if uid == caller.uid);
                 let draft = Draft { conversation, author: caller.uid, key: key.clone(), after: None, event, trace };
                 let change = self.appends.append(draft);

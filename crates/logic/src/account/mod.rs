@@ -30,12 +30,12 @@ use crate::job::fanout::Fanout;
 use post::{Post, Postman};
 use rate::RateLimit;
 use session::Sessions;
-use skein_domain::Result;
 use skein_domain::account::{Ended, Session};
 use skein_domain::command::{AccountCommand, AccountReply};
 use skein_domain::door::{Caller, Origin};
 use skein_domain::id::{NodeId, SessionId, Uid};
 use skein_domain::port::{AccountStore, Audit, Clock, CodeStore, Mailer, NewUser, WhichSessions};
+use skein_domain::{Result, policy};
 use status::Status;
 use std::sync::Arc;
 use std::time::Duration;
@@ -153,7 +153,7 @@ impl Accounts {
     pub async fn create(&self, email: &str, password: String, nickname: &str) -> Result<Uid> {
         let email = email::normalise(email)?;
         password::check(&password, &email)?;
-        let nickname = profile::checked_nickname(nickname)?;
+        let nickname = policy::checked_nickname(nickname)?;
         let password_hash = self.passwords.hash(self.passwords.slot().await?, password).await?;
         self.store.create_user(NewUser { email, nickname, password_hash, at: self.clock.now() }).await
     }

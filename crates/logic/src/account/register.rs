@@ -3,12 +3,12 @@
 //! **Invariant:** who asks for a code learns nothing about the address: the same steps are taken, the same limits counted
 //! and the same answer given whether it is known or not. What differs is the mail, and it leaves in the background.
 
-use super::{Accounts, email, mail, password, profile, rate, secret};
+use super::{Accounts, email, mail, password, rate, secret};
 use skein_domain::command::CodePurpose;
 use skein_domain::door::Origin;
 use skein_domain::id::Uid;
 use skein_domain::port::NewUser;
-use skein_domain::{Code, Error, Result};
+use skein_domain::{Code, Error, Result, policy};
 
 impl Accounts {
     #[tracing::instrument(name = "account.request_code", skip_all, fields(purpose = purpose.as_str()))]
@@ -35,7 +35,7 @@ impl Accounts {
     pub(super) async fn register(&self, from: &Origin, email: &str, code: &str, password: String, nickname: &str) -> Result<Uid> {
         let email = email::normalise(email)?;
         password::check(&password, &email)?;
-        let nickname = profile::checked_nickname(nickname)?;
+        let nickname = policy::checked_nickname(nickname)?;
         self.limits.attempts.check(rate::network(&from.address))?;
         // Room to hash comes first: being too busy must not use up the code.
         let slot = self.passwords.slot().await?;

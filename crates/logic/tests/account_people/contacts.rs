@@ -122,7 +122,9 @@ async fn a_request_is_refused_with_its_code_or_becomes_a_friendship() {
 
     let friend = world.contacts.change_remark(&ann, bob.uid, " Bobby ").await.unwrap();
     assert_eq!(friend.remark, "Bobby");
-    assert_eq!(world.contacts.change_remark(&ann, bob.uid, &"x".repeat(65)).await.unwrap_err().code, Code::BadRequest);
+    for bad in ["x".repeat(65).as_str(), "Bob\u{202e}by", "\u{3164}", "\u{2800}"] {
+        assert_eq!(world.contacts.change_remark(&ann, bob.uid, bad).await.unwrap_err().code, Code::BadRequest, "{bad:?}");
+    }
     assert_eq!(world.contacts.block(&ann, ann.uid, true).await.unwrap_err().code, Code::NotSelf);
     assert_eq!(world.contacts.block(&ann, Uid(1 << 50), true).await.unwrap_err().code, Code::NotFound);
     assert!(world.contacts.block(&ann, bob.uid, true).await.unwrap().blocked);

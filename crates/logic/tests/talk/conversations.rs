@@ -56,6 +56,25 @@ async fn groups_are_made_of_friends() {
 }
 
 #[tokio::test]
+async fn a_title_is_seen_as_it_is_and_has_no_space_around_it() {
+    let world = World::new().await;
+    let [ann, bob] = world.friends().await;
+    let group = |title: &str| Command::CreateGroup { key: world.key(), title: title.into(), uids: vec![bob] };
+    let room = |title: &str| Command::CreateRoom { key: world.key(), title: title.into() };
+    let made = view(world.call(ann, group(" us ")).await).unwrap().conversation;
+    assert_eq!(made.title, "us");
+    assert_eq!(view(world.call(ann, room("\u{3000}广场 ")).await).unwrap().conversation.title, "广场");
+    let rename = |title: &str| EntryEvent::InfoChanged { title: Some(title.into()), announcement: None, muted_all: None };
+    world.change(ann, made.id, rename("  we ")).await.unwrap();
+    assert_eq!(view(world.call(ann, Command::GetConversation { conversation: made.id }).await).unwrap().conversation.title, "we");
+    for bad in ["", " ", "a\nb", "a\u{202e}b", "\u{61c}", "\u{115f}", "\u{3164}", "\u{2800}", "a\u{200d}"] {
+        assert_eq!(code(world.call(ann, group(bad)).await), Code::BadRequest, "{bad:?}");
+        assert_eq!(code(world.call(ann, room(bad)).await), Code::BadRequest, "{bad:?}");
+        assert_eq!(code(world.change(ann, made.id, rename(bad)).await), Code::BadRequest, "{bad:?}");
+    }
+}
+
+#[tokio::test]
 async fn creations_per_day_are_counted_also_when_asked_all_at_once() {
     let world = World::new().await;
     let [ann] = world.people().await;

@@ -2,7 +2,7 @@
 
 use crate::roles::Role;
 use anyhow::{Context, Result};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -19,7 +19,7 @@ const EXIT_FAILURE: u8 = 70;
 
 /// Chat and real-time push in one binary.
 #[derive(Parser)]
-#[command(name = "skein", version, about, after_help = "First steps: `skein serve`, then in another terminal `skein demo`.")]
+#[command(name = "skein", version, about)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -86,8 +86,7 @@ pub struct AdminArgs {
 }
 
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let outcome = match cli.command {
+    let outcome = match parse().command {
         Command::Serve(args) => serve::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args),
@@ -104,6 +103,12 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is::<BadConfiguration>() { EXIT_CONFIG } else { EXIT_FAILURE })
         }
     }
+}
+
+fn parse() -> Cli {
+    let first_steps = format!("First steps: `{0} serve`, then in another terminal `{0} demo`.", program());
+    let matches = Cli::command().after_help(first_steps).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 /// How a shell here runs this very program: it need not be on the `PATH`.
@@ -128,7 +133,7 @@ struct BadConfiguration;
 
 impl std::fmt::Display for BadConfiguration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the configuration is not usable (`skein doctor` looks at it)")
+        write!(f, "the configuration is not usable (`{} doctor` looks at it)", program())
     }
 }
 

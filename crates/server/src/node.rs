@@ -270,8 +270,8 @@ async fn bind_some(name: &str, address: Option<SocketAddr>) -> Result<Option<Tcp
 }
 
 async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
-    let hint = "another program holds it? `skein doctor` looks, `--set` or [listen] chooses another";
-    TcpListener::bind(address).await.with_context(|| format!("listen.{name} {address}: {hint}"))
+    let hint = || format!("another program holds it? `{} doctor` looks, `--set` or [listen] chooses another", crate::cli::program());
+    TcpListener::bind(address).await.with_context(|| format!("listen.{name} {address}: {}", hint()))
 }
 
 // === starting ===

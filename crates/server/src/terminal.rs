@@ -16,7 +16,7 @@ pub mod input;
 mod keys;
 pub mod lang;
 mod perform;
-mod screen;
+pub mod screen;
 mod script;
 pub mod view;
 

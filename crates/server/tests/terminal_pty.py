@@ -1,7 +1,8 @@
-"""Drives `skein chat` in a pseudo-terminal: terminal_pty.py write|register|offline <program> <arguments…>
+"""Drives `skein chat` in a pseudo-terminal: terminal_pty.py write|register|offline|panic <program> <arguments…>
 
 write: writes to the group and waits for the ack. register: opens an account with the code of the development mailbox.
-offline: looks at what is stored. All end it with SIGTERM and look whether the terminal was given back.
+offline: looks at what is stored. All end it with SIGTERM and look whether the terminal was given back. panic: a program
+that panics while it has the terminal, which must be given back before a word of the panic is printed.
 """
 
 import os
@@ -49,6 +50,10 @@ if mode == "register":
     read_until(terminal, "Nickname: ")
     write(terminal, "新来的\r")
     read_until(terminal, "online")
+elif mode == "panic":
+    before_words = read_until(terminal, "on purpose").split("on purpose")[0]
+    if "\x1b[?1049h" not in before_words or "\x1b[?1049l" not in before_words:
+        sys.exit(f"the panic was told on the screen that goes away: {before_words!r}")
 elif mode == "offline":
     read_until(terminal, "从终端来", read_until(terminal, "offline, retry in"))
 else:
@@ -58,8 +63,9 @@ else:
     read_until(terminal, "(2)")
     write(terminal, "从终端来 hello\r")
     read_until(terminal, "✓")
-os.kill(process, signal.SIGTERM)
-seen = ""
+if mode != "panic":
+    os.kill(process, signal.SIGTERM)
+seen = before_words if mode == "panic" else ""
 status = None
 while status is None and time.monotonic() < DEADLINE:
     if select.select([terminal], [], [], 0.1)[0]:
@@ -69,7 +75,7 @@ while status is None and time.monotonic() < DEADLINE:
             pass
     ended, code = os.waitpid(process, os.WNOHANG)
     status = code if ended else None
-if status != 0:
+if (status == 0) == (mode == "panic"):
     sys.exit(f"ended with {status}")
 if "\x1b[?1049l" not in seen or "\x1b[?2004l" not in seen:
     sys.exit(f"the terminal was not given back: {seen!r}")

@@ -118,11 +118,17 @@ impl ServerProcess {
         self.child.kill().await.context("kill the server")
     }
 
+    /// As `kill` names it: `-TERM`, `-INT`.
+    pub async fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.child.id().context("the server has ended already")?;
+        let status = Command::new("kill").arg(name).arg(pid.to_string()).status().await.context("run kill")?;
+        ensure!(status.success(), "kill {name} failed");
+        Ok(())
+    }
+
     /// SIGTERM; returns when the process has drained and ended.
     pub async fn terminate(&mut self) -> Result<ExitStatus> {
-        let pid = self.child.id().context("the server has ended already")?;
-        let status = Command::new("kill").arg("-TERM").arg(pid.to_string()).status().await.context("run kill")?;
-        ensure!(status.success(), "kill -TERM failed");
+        self.signal("-TERM").await?;
         tokio::time::timeout(STOP_PATIENCE, self.child.wait()).await.context("the server does not stop")?.context("wait for the server")
     }
 

@@ -14,7 +14,7 @@ async fn exchange(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
     let path = data.join(SOCKET);
     let stream = UnixStream::connect(&path)
         .await
-        .with_context(|| format!("no server runs on {} (start it with `skein serve --data {}`)", path.display(), data.display()))?;
+        .with_context(|| format!("no server runs on {0} (start it with `{1} serve --data {0}`)", data.display(), crate::cli::program()))?;
     let (read, mut write) = stream.into_split();
     let mut line = serde_json::to_vec(verb).context("write the request")?;
     line.push(b'\n');

@@ -2,6 +2,7 @@
 
 use super::{ServeArgs, runtime};
 use crate::config::Config;
+use crate::limits::OpenFiles;
 use crate::roles::Role;
 use anyhow::{Context, Result};
 use std::io::Write;
@@ -11,7 +12,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const DISK_FREE_MIN: u64 = 1 << 30;
-const OPEN_FILES_WANTED: u64 = 65_536;
 const FSYNC_SLOW: Duration = Duration::from_millis(20);
 /// 2026-01-01: no honest clock is before the day this was written.
 const CLOCK_MIN: u64 = 1_767_225_600;
@@ -152,13 +152,10 @@ fn probe<T>(data: &Path, work: impl FnOnce(&mut std::fs::File) -> Result<T>) -> 
 }
 
 fn open_files() -> Finding {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    match limit {
-        Some(limit) if limit < OPEN_FILES_WANTED => {
-            Warn(format!("at most {limit}"), "each connection is one: `ulimit -n 1048576` before the start")
-        }
-        Some(limit) => Good(format!("at most {limit}")),
-        None => Good("no limit".into()),
+    let limits = OpenFiles::now();
+    match limits.is_plenty() {
+        true => Good(format!("at most {limits}")),
+        false => Warn(format!("at most {limits}"), "each connection is one: `ulimit -n 1048576` before the start"),
     }
 }
 

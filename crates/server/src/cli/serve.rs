@@ -1,46 +1,65 @@
 //! `skein serve`: the boot story, from configuration to a clean end.
 
 use super::{ServeArgs, runtime};
+use crate::limits::OpenFiles;
 use crate::node::Node;
 use crate::{secrets, telemetry};
-use anyhow::Result;
+use anyhow::{Context, Result};
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Whatever its roles, one server runs on a folder: it holds this file locked, with its process id inside.
+const NODE_LOCK: &str = "node.lock";
 
 pub fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = args.load()?;
     secrets::ensure_folder(&args.data.data)?;
+    // Held until the process ends.
+    let _folder = skein_storage::sqlite::lock(&args.data.data, NODE_LOCK)?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     runtime()?.block_on(async {
         let telemetry = telemetry::init(&config.telemetry, &config.node.name)?;
         tracing::info!(version = env!("CARGO_PKG_VERSION"), roles = %config.roles()?, data = %args.data.data.display(), "skein starts");
+        tracing::info!(open_files = %OpenFiles::raise(), "limits of the system");
+        tracing::info!(changed = config.changed(), "configuration");
         tracing::debug!("configuration:\n{}", config.redacted());
+        let mut stops = Stops::listen()?;
         let node = Node::start(config, &args.data.data, telemetry.metrics.clone()).await?;
         node.greet();
         let forced = tokio::select! {
             failed = node.failed() => return Err(failed),
-            () = asked_to_stop() => stop(node).await,
+            () = stops.next() => stop(node, &mut stops).await,
         };
         Ok(if forced { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     })
 }
 
-async fn asked_to_stop() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
-        tracing::error!("signals cannot be heard; stop with SIGKILL");
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// Requests to stop. Heard from before the start on, so that none falls between two of them.
+struct Stops {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stops {
+    fn listen() -> Result<Self> {
+        let hear = |kind| signal(kind).context("hear signals");
+        Ok(Self { terminate: hear(SignalKind::terminate())?, interrupt: hear(SignalKind::interrupt())? })
+    }
+
+    /// Cancel-safe.
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
     }
 }
 
 /// Drains; a second signal forces. Returns whether it was forced.
-async fn stop(node: Node) -> bool {
+async fn stop(node: Node, stops: &mut Stops) -> bool {
     tracing::info!("draining; signal again to stop at once");
     tokio::select! {
         () = node.stop() => { tracing::info!("stopped"); false }
-        () = asked_to_stop() => { tracing::warn!("stopped by force"); true }
+        () = stops.next() => { tracing::warn!("stopped by force"); true }
     }
 }

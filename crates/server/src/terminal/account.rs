@@ -14,6 +14,7 @@ use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use skein_sdk::{Client, Error, Purpose};
 
 use super::AccountArgs;
+use super::app::DISABLED;
 use super::lang::Lang;
 
 const PASSWORD: &str = "SKEIN_PASSWORD";
@@ -150,8 +151,10 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
 
 async fn log_in(client: &Client, args: &AccountArgs, lang: Lang, email: &str, purpose: Use) -> Result<()> {
     if let Some(password) = password_of_environment() {
-        client.log_in(email, &password).await?;
-        return Ok(());
+        return match client.log_in(email, &password).await {
+            Err(error) if error.code() == "disabled" && purpose == Use::Chat => bail!("{} (disabled)", lang.pick(DISABLED.0, DISABLED.1)),
+            outcome => Ok(outcome.map(drop)?),
+        };
     }
     if purpose != Use::Chat && !std::io::stdin().is_terminal() {
         bail!("{}", lang.pick("没有可用的登录会话：请设置 SKEIN_PASSWORD", "no session is kept here yet: set SKEIN_PASSWORD"));
@@ -163,6 +166,7 @@ async fn log_in(client: &Client, args: &AccountArgs, lang: Lang, email: &str, pu
         }
         match client.log_in(email, &password).await {
             Err(error) if error.code() == "bad_credentials" => eprintln!("{}", lang.pick("邮箱或密码不对", "address or password is wrong")),
+            Err(error) if error.code() == "disabled" => bail!("{} (disabled)", lang.pick(DISABLED.0, DISABLED.1)),
             outcome => return Ok(outcome.map(drop)?),
         }
     }
@@ -198,7 +202,7 @@ async fn create_account(client: &Client, args: &AccountArgs, lang: Lang, email: 
                 nickname = ask(lang.pick("昵称: ", "Nickname: ")).await?;
             }
             "weak_password" if password_of_environment().is_none() => {
-                eprintln!("{}", lang.pick("密码太短、太长或太常见", "the password is too short, too long or too common"));
+                eprintln!("{}", lang.pick("密码须为 8–128 字节，且不能就是邮箱", "a password has 8 to 128 bytes and is not the address"));
                 password = new_password(lang).await?;
             }
             _ => return Err(error.into()),
@@ -212,7 +216,7 @@ async fn new_password(lang: Lang) -> Result<String> {
         return Ok(password);
     }
     loop {
-        let password = ask_hidden(lang.pick("新密码: ", "New password: ")).await?;
+        let password = ask_hidden(lang.pick("新密码（8–128 字节）: ", "New password (8 to 128 bytes): ")).await?;
         if ask_hidden(lang.pick("再输入一次: ", "Once more: ")).await? == password {
             return Ok(password);
         }

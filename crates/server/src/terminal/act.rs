@@ -177,7 +177,11 @@ impl App {
     // === what words stand for ===
 
     fn here(&self) -> Result<i64, String> {
-        self.open.as_ref().map(|open| open.id).ok_or_else(|| self.lang.pick("先打开一个会话", "open a conversation first").to_owned())
+        self.open.as_ref().map(|open| open.id).ok_or_else(|| self.nothing_open())
+    }
+
+    fn nothing_open(&self) -> String {
+        self.lang.pick("先打开一个会话（Tab 选择，或 /open 标题）", "open a conversation first (Tab, or /open <title>)").to_owned()
     }
 
     fn open_titled(&mut self, title: &str) -> Acted {
@@ -239,7 +243,7 @@ impl App {
     }
 
     fn target(&self, target: Target, whose: Whose) -> Result<i64, String> {
-        let open = self.open.as_ref().ok_or_else(|| self.lang.pick("先打开一个会话", "open a conversation first").to_owned())?;
+        let open = self.open.as_ref().ok_or_else(|| self.nothing_open())?;
         let newest = || {
             open.items.iter().rev().find_map(|item| match item {
                 Item::Message(message) if !message.recalled && whose.fits(message.author == self.me) => Some(message.seq),

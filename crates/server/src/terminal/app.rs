@@ -15,6 +15,10 @@ use super::input::Input;
 use super::lang::{Lang, Zone};
 
 pub const ITEMS_MAX: usize = 5_000;
+/// Failures that end with the next connection.
+const OFFLINE: [&str; 3] = ["not_connected", "network", "timeout"];
+/// To whoever is barred; the operator alone can lift it.
+pub(super) const DISABLED: (&str, &str) = ("账号已被停用，请联系管理员", "this account was disabled; ask the operator of the server");
 /// One is typing for as long.
 const TYPING_SHOWN_MS: i64 = 6_000;
 /// The others are told so often.
@@ -146,6 +150,13 @@ pub enum Intent {
     EndDevice(i64),
 }
 
+impl Intent {
+    /// By the user in so many words, and not on the way by the screen: only then is its success news.
+    pub fn is_asked_for(&self) -> bool {
+        !matches!(self, Intent::Load(_) | Intent::LoadOlder { .. } | Intent::MarkRead { .. } | Intent::Draft { .. } | Intent::Typing(_))
+    }
+}
+
 /// What the world outside tells.
 #[derive(Clone, Debug)]
 pub enum Update {
@@ -190,6 +201,8 @@ pub enum Update {
         code: String,
         message: String,
     },
+    /// What the user asked for was done: an older failure is no news any more.
+    Done,
 }
 
 /// The truth about the connection.
@@ -207,6 +220,24 @@ pub enum Link {
     Ended {
         code: String,
     },
+}
+
+impl Link {
+    /// Why the session is over, and what one can do about it.
+    pub fn advice(code: &str, lang: Lang) -> &'static str {
+        match code {
+            "disabled" => lang.pick(DISABLED.0, DISABLED.1),
+            "logged_in_elsewhere" => lang.pick(
+                "已在另一台同类设备登录；重新启动可在这里继续",
+                "logged in on another device of this kind; start again to go on here",
+            ),
+            "replaced" => lang.pick("同一会话在别处连接了", "this session goes on in another window"),
+            "too_big" | "protocol_error" | "unsupported_version" => {
+                lang.pick("与服务器的协议不一致，请更新程序", "this program and the server do not understand each other; update it")
+            }
+            _ => lang.pick("会话已结束，请重新登录", "session ended, log in again"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -290,8 +321,8 @@ impl App {
         match update {
             Update::Me { uid, nickname } => (self.me, self.nickname) = (uid, nickname),
             Update::Link(link) => self.link = link,
-            Update::Synced if matches!(self.link, Link::Connecting | Link::Updating) => self.link = Link::Online,
-            Update::Synced => {}
+            Update::Synced => self.synced(),
+            Update::Done => self.notice.take_if(|notice| matches!(notice, Notice::Error(_))).map_or((), drop),
             Update::LoggedOut => return vec![Intent::Quit],
             Update::Conversations(conversations) => self.conversations_changed(conversations),
             Update::People(people) => self.people.extend(people.into_iter().map(|person| (person.uid, person))),
@@ -341,6 +372,15 @@ impl App {
             }
         }
         Vec::new()
+    }
+
+    /// Also forgets a failure that came of being off line.
+    fn synced(&mut self) {
+        if !matches!(self.link, Link::Ended { .. }) {
+            self.link = Link::Online;
+        }
+        let was_offline = OFFLINE.map(|code| self.reason(code, ""));
+        self.notice.take_if(|notice| matches!(notice, Notice::Error(text) if was_offline.contains(text)));
     }
 
     fn conversations_changed(&mut self, conversations: Vec<v1::Conversation>) {
@@ -500,12 +540,14 @@ impl App {
     /// A failure in the words of the user.
     pub fn reason(&self, code: &str, message: &str) -> String {
         let told = match code {
-            "not_connected" | "network" | "timeout" => self.lang.pick("现在离线，稍后再试", "off line; try again later"),
+            code if OFFLINE.contains(&code) => self.lang.pick("现在离线，稍后再试", "off line; try again later"),
             "not_accepted" => self.lang.pick("对方不接收你的消息（还不是好友？）", "they do not take your messages (not friends yet?)"),
             "not_found" => self.lang.pick("没有找到", "not found"),
             "forbidden" => self.lang.pick("你的角色不能这样做", "your role does not allow it"),
             "silenced" => self.lang.pick("你被禁言了", "you are silenced here"),
-            "recall_window" => self.lang.pick("超过可撤回的时间了", "too late to recall it"),
+            "recall_window" => self.lang.pick("太晚了，已超过可撤回的时间", "too late, it can no longer be recalled"),
+            "recalled" => self.lang.pick("消息已被撤回", "the message was taken back"),
+            "disabled" => self.lang.pick(DISABLED.0, DISABLED.1),
             "rate_limited" | "busy" => self.lang.pick("太频繁，稍等片刻", "too fast; wait a moment"),
             "already_member" => self.lang.pick("已经是成员", "is a member already"),
             "not_self" => self.lang.pick("不能对自己这样做", "not to yourself"),

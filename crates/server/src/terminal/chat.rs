@@ -171,9 +171,10 @@ impl Chat {
     /// Beside the loop.
     fn ask(&mut self, intent: Intent) {
         let (client, told, lang) = (self.client.clone(), self.told.clone(), self.app.lang);
+        let done = intent.is_asked_for().then_some(Update::Done);
         self.tasks.spawn(async move {
             let updates = match perform::perform(&client, intent, lang).await {
-                Ok(updates) => updates,
+                Ok(updates) => done.into_iter().chain(updates).collect(),
                 Err(Error::ClientClosed) => Vec::new(),
                 Err(error) => vec![Update::Failed { code: error.code().to_owned(), message: message(&error) }],
             };
@@ -222,7 +223,7 @@ impl Chat {
                 self.app.link = Link::Offline { retry_at_ms, reason };
             }
             Event::Synced => {
-                self.app.link = Link::Online;
+                drop(self.app.update(Update::Synced));
                 (self.list_is_stale, self.lines_are_stale) = (true, true);
             }
             Event::ConversationChanged(conversation) => {

@@ -51,15 +51,17 @@ impl Input {
         text
     }
 
-    /// Control characters but the line end are not taken: also what is pasted is text.
-    pub fn insert(&mut self, text: &str) {
+    /// Control characters but the line end are not taken: also what is pasted is text. Returns whether there was room;
+    /// if not, everything stays as it was.
+    pub fn insert(&mut self, text: &str) -> bool {
         let text: String = text.replace("\r\n", "\n").replace('\r', "\n").replace('\t', "    ");
         let text: String = text.chars().filter(|character| *character == '\n' || !character.is_control()).collect();
-        if self.text.len() + text.len() > TEXT_BYTES_MAX {
-            return;
+        let fits = self.text.len() + text.len() <= TEXT_BYTES_MAX;
+        if fits {
+            self.text.insert_str(self.cursor, &text);
+            self.cursor += text.len();
         }
-        self.text.insert_str(self.cursor, &text);
-        self.cursor += text.len();
+        fits
     }
 
     pub fn left(&mut self) {
@@ -270,7 +272,7 @@ mod tests {
     fn pasted_control_characters_are_not_text() {
         assert_eq!(input("a\x1b[31mb\r\nc\t\x07").text(), "a[31mb\nc    ");
         let mut full = input(&"x".repeat(TEXT_BYTES_MAX));
-        full.insert("y");
+        assert!(!full.insert("y"));
         assert_eq!(full.text().len(), TEXT_BYTES_MAX);
     }
 

@@ -3,13 +3,19 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use skein_sdk::Item;
 
-use super::app::{App, Focus, ITEMS_MAX, Intent, Panel, TYPING_TOLD_MS};
+use super::app::{App, Focus, ITEMS_MAX, Intent, Notice, Panel, TYPING_TOLD_MS};
 use super::command;
 
 /// Lines one page key scrolls.
 const PAGE_LINES: usize = 10;
 /// Lines that are fetched at a time.
 const OLDER_COUNT: usize = 50;
+
+/// Of [`super::input::TEXT_BYTES_MAX`].
+const TOO_LONG: (&str, &str) = (
+    "太长了：一条最多 16 KiB，没有插入；已写的还在，请分几条发送",
+    "too long, nothing was inserted: a message holds 16 KiB, send it in parts",
+);
 
 impl App {
     pub fn key(&mut self, key: KeyEvent) -> Vec<Intent> {
@@ -57,7 +63,10 @@ impl App {
     fn insert(&mut self, text: &str) -> Vec<Intent> {
         self.focus = Focus::Input;
         self.choices.clear();
-        self.input.insert(text);
+        if !self.input.insert(text) {
+            self.notice = Some(Notice::Error(self.lang.pick(TOO_LONG.0, TOO_LONG.1).to_owned()));
+            return Vec::new();
+        }
         if self.input.text().starts_with('/') || self.now_ms - self.typing_told_ms < TYPING_TOLD_MS {
             return Vec::new();
         }

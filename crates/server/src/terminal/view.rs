@@ -99,9 +99,24 @@ fn notice_line(app: &App, columns: usize) -> Line<'static> {
         (Some(Notice::Error(text)), _) => (format!("✗ {text}"), BAD),
         (_, false) => (app.choices.join("  "), ACCENT),
         (Some(Notice::Info(text)), true) => (text.clone(), GOOD),
-        (None, true) => return Line::styled("─".repeat(columns), DIM),
+        (None, true) => match key_hint(app) {
+            Some(hint) => (hint.to_owned(), DIM),
+            None => return Line::styled("─".repeat(columns), DIM),
+        },
     };
     Line::styled(cut(&harmless_line(&text), columns), style)
+}
+
+/// What to press while nothing can be written to anybody. A panel brings its own.
+fn key_hint(app: &App) -> Option<&'static str> {
+    let lang = app.lang;
+    match (app.focus, &app.panel, &app.open) {
+        (Focus::List, ..) => Some(lang.pick("↑↓ 选择会话 · 回车打开 · Tab 返回输入", "↑↓ choose · Enter opens · Tab back to writing")),
+        (Focus::Input, None, None) => {
+            Some(lang.pick("Tab 到会话列表 · / 开头是命令 · F1 帮助", "Tab: to the list · / begins a command · F1 help"))
+        }
+        _ => None,
+    }
 }
 
 fn status_line(app: &App, columns: usize) -> Line<'static> {
@@ -114,7 +129,7 @@ fn status_line(app: &App, columns: usize) -> Line<'static> {
             let seconds = (retry_at_ms - app.now_ms).max(0).saturating_add(999) / 1_000;
             (format!("{} {seconds} s", lang.pick("离线，重试于", "offline, retry in")), BAD)
         }
-        Link::Ended { code } => (format!("{} ({code})", lang.pick("会话已结束，请重新登录", "session ended, log in again")), BAD),
+        Link::Ended { code } => (format!("{} ({code})", Link::advice(code, lang)), BAD),
     };
     let text = cut(&harmless_line(&text), columns.saturating_sub(2));
     let right = format!("{} · F1 {}", harmless_line(&app.nickname), lang.pick("帮助", "help"));

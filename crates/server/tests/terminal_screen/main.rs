@@ -303,3 +303,104 @@ fn help_lists_every_command() {
         assert!(page.contains(&help.usage()), "{}", help.name);
     }
 }
+
+#[test]
+fn what_to_press_is_told_before_a_conversation_is_open() {
+    for (lang, list, opens, first) in
+        [(Lang::Zh, "Tab 到会话列表", "回车打开", "/add 邮箱"), (Lang::En, "Tab: to the list", "Enter opens", "/add <e-mail>")]
+    {
+        for columns in [40, 100] {
+            let mut app = app(lang);
+            assert!(!shows(&mut app, columns, list), "not while there is somebody to write to");
+            app.open = None;
+            assert!(shows(&mut app, columns, list), "{lang:?} {columns}");
+            press(&mut app, KeyCode::Tab);
+            assert!(shows(&mut app, columns, opens), "{lang:?} {columns}");
+            press(&mut app, KeyCode::Enter);
+            assert!(app.open.is_some() && !shows(&mut app, columns, opens));
+        }
+        let mut newcomer = App::new(lang, skein_server::terminal::lang::Zone::default());
+        assert!(shows(&mut newcomer, 100, first), "{lang:?}");
+    }
+}
+
+#[test]
+fn a_failure_is_gone_once_something_succeeds_and_not_before() {
+    let mut app = app(Lang::En);
+    app.update(Update::Failed { code: "recall_window".into(), message: String::new() });
+    assert!(shows(&mut app, 100, "✗ too late, it can no longer be recalled"));
+    // What the screen does by itself says nothing about what the user wanted.
+    let by_itself = [
+        Intent::MarkRead { conversation: GROUP, seq: 1 },
+        Intent::Typing(GROUP),
+        Intent::LoadOlder { conversation: GROUP, count: 1 },
+        Intent::Draft { conversation: GROUP, text: String::new() },
+    ];
+    assert!(by_itself.iter().all(|intent| !intent.is_asked_for()) && Intent::ShowFriends.is_asked_for());
+    app.update(Update::Synced);
+    assert!(shows(&mut app, 100, "too late"), "it had nothing to do with the network");
+    app.update(Update::Done);
+    assert!(!shows(&mut app, 100, "too late"));
+
+    app.update(Update::Notice("saved".into()));
+    app.update(Update::Done);
+    assert!(shows(&mut app, 100, "saved"), "good news stays");
+    app.update(Update::Failed { code: "not_connected".into(), message: String::new() });
+    app.update(Update::Synced);
+    assert!(!shows(&mut app, 100, "off line"), "on line again");
+}
+
+#[test]
+fn whoever_makes_a_group_has_created_it_and_invited_the_others() {
+    use v1::entry::Event;
+    for (lang, alone, with) in [
+        (Lang::En, "you created the group", "老王 (老同学) created the group with Bo, 小红"),
+        (Lang::Zh, "我 创建了群聊", "老王 (老同学) 创建了群聊，邀请了 Bo、小红"),
+    ] {
+        let mut app = app(lang);
+        let joined = |seq, author, uids: &[i64]| {
+            let event = Some(Event::Joined(v1::MembersJoined { uids: uids.to_vec() }));
+            Item::Event(v1::Entry { conversation: GROUP, seq, author, event, at_ms: world::NOW, ..v1::Entry::default() })
+        };
+        let items = vec![joined(1, ME, &[ME]), joined(2, 2, &[2, 3, 4]), joined(3, ME, &[4])];
+        app.update(Update::Lines { conversation: GROUP, items, has_more: false, position: 3 });
+        assert!(shows(&mut app, 110, alone) && shows(&mut app, 110, with), "{:#?}", rows(&mut app, 110, 24));
+        assert!(shows(&mut app, 110, lang.pick("我 邀请了 小红", "you invited 小红")), "later ones are invited");
+    }
+}
+
+#[test]
+fn a_paste_that_is_too_long_leaves_what_was_written() {
+    let mut app = app(Lang::En);
+    write(&mut app, "my draft ");
+    app.paste(&"长".repeat(6_000));
+    assert_eq!(app.input.text(), "my draft ");
+    assert!(shows(&mut app, 100, "✗ too long, nothing was inserted: a message holds 16 KiB"));
+    app.paste("of it");
+    assert_eq!(submit(&mut app, "").len(), 1);
+    assert!(!shows(&mut app, 100, "too long"));
+}
+
+#[test]
+fn whoever_is_barred_is_told_whom_to_ask() {
+    for (lang, advice) in [(Lang::Zh, "账号已被停用，请联系管理员"), (Lang::En, "this account was disabled; ask the operator")]
+    {
+        let mut app = app(lang);
+        app.update(Update::Link(Link::Ended { code: "disabled".into() }));
+        assert!(shows(&mut app, 110, advice), "{lang:?}");
+        app.update(Update::Synced);
+        assert!(shows(&mut app, 110, advice), "a late page brings nobody back");
+        app.update(Update::Link(Link::Online));
+        app.update(Update::Failed { code: "disabled".into(), message: String::new() });
+        assert!(shows(&mut app, 110, advice), "{lang:?}");
+        app.update(Update::Link(Link::Ended { code: "logged_out".into() }));
+        assert!(shows(&mut app, 110, lang.pick("请重新登录", "log in again")));
+    }
+}
+
+#[test]
+fn one_word_for_reactions() {
+    let words: Vec<&str> =
+        skein_server::terminal::command::TABLE.iter().filter(|help| help.name.ends_with("react")).map(|help| help.zh).collect();
+    assert_eq!(words, ["表态", "取消表态"]);
+}

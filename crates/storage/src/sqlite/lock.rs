@@ -10,7 +10,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const LOCK_FILE: &str = "lock";
+/// The store's own; what else runs on the folder takes others.
+pub(super) const LOCK_FILE: &str = "lock";
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 const LOCK_LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -24,11 +25,11 @@ pub(super) fn prepare_folder(folder: &Path) -> std::io::Result<()> {
     std::fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
-/// Takes the lock and writes our process id into it. Refused while another process (or another store of this one) has
-/// it, naming the holder. One that is just dying, or has just forked a child that inherits its files until it becomes
+/// Takes a lock of the folder, the file `name` in it, and writes our process id into it. It is held until the file is
+/// dropped. Refused while another process (or another holder in this one) has it, naming the holder. One that is just dying, or has just forked a child that inherits its files until it becomes
 /// another program, is given [`LOCK_PATIENCE`].
-pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
-    let path = folder.join(LOCK_FILE);
+pub fn lock(folder: &Path, name: &str) -> Result<File, OpenError> {
+    let path = folder.join(name);
     let mut file = open_private(&path)?;
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {

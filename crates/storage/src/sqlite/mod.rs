@@ -30,6 +30,7 @@ mod tests;
 
 use crate::Config;
 use checkpoint::Checkpointer;
+pub use lock::lock;
 use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
 use shared::Shared;
@@ -110,7 +111,7 @@ impl Store {
             return Err(OpenError::Shards(config.shards));
         }
         lock::prepare_folder(folder)?;
-        let lock = lock::lock(folder)?;
+        let lock = lock::lock(folder, lock::LOCK_FILE)?;
         let database = folder.join(DATABASE);
         lock::open_private(&database)?;
         let mut connection = connect(&database, Access::Write { sync: !config.allow_unsafe_durability })?;

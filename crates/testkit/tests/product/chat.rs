@@ -2,12 +2,13 @@
 
 use crate::line::Line;
 use crate::town::Town;
-use skein_protocol::{Push, Reply, Request, v1};
+use skein_protocol::{Codec, Op, Push, Reply, Request, v1};
 use skein_server::admin::Verb;
 use skein_testkit::cluster::Topology;
 use skein_testkit::device::timeline::text_body;
 use skein_testkit::scenario::World;
 use skein_testkit::wire::Transport;
+use std::time::{Duration, Instant};
 
 fn numbered(range: std::ops::Range<usize>) -> Vec<String> {
     range.map(|n| format!("message {n}")).collect()
@@ -238,4 +239,66 @@ async fn a_room_is_heard_and_synced_by_its_members_alone() {
     let page = cat.ask(Request::Sync(v1::Sync::default())).await;
     let Reply::SyncPage(page) = page else { panic!("{page:?}") };
     assert!(page.conversations.iter().all(|change| change.conversation.as_ref().is_none_or(|c| c.id != room)));
+}
+
+/// Half of all sessions ask so every five minutes of quiet: it must cost next to nothing.
+#[tokio::test]
+async fn a_sync_that_has_nothing_to_tell_costs_fifty_bytes() {
+    const ANSWER_BYTES_MAX: usize = 50;
+    let town = Town::of(&["ann", "bob"]).start().await;
+    let (mut ann, mut bob) = (town.line("ann").await, town.line("bob").await);
+    let chat = ann.direct_with(town.uid("bob")).await;
+    for text in numbered(0..5) {
+        ann.send(chat, &text).await;
+    }
+    let (cursor, messages) = bob.sync("", chat).await;
+    assert_eq!(messages.len(), 5);
+    let answer = match bob.ask(Request::Sync(v1::Sync { cursor: cursor.clone() })).await {
+        Reply::SyncPage(page) => page,
+        other => panic!("{other:?}"),
+    };
+    assert!(answer.conversations.is_empty() && !answer.more, "{answer:?}");
+    let body = skein_protocol::Frame::reply(&Reply::SyncPage(answer), Op::SYNC, 1, Codec::Protobuf).unwrap().body;
+    assert!(body.len() <= ANSWER_BYTES_MAX, "{} bytes, {} of them the cursor", body.len(), cursor.len());
+}
+
+#[tokio::test]
+async fn new_rooms_are_told_once_a_second_to_whoever_has_the_directory_open() {
+    const ROOMS: usize = 9;
+    let town = Town::of(&["ann", "bob", "cat"]).start().await;
+    let (mut ann, mut bob, mut cat) = (town.line("ann").await, town.line("bob").await, town.line("cat").await);
+    let directory = bob.ask(Request::ListRooms(v1::ListRooms { watch: true, ..v1::ListRooms::default() })).await;
+    assert!(matches!(directory, Reply::Rooms(_)), "{directory:?}");
+    let creating = async {
+        for n in 0..ROOMS {
+            let room = Request::CreateRoom(v1::CreateRoom { key: format!("r{n}"), room_name: format!("room {n}") });
+            assert!(matches!(ann.ask(room).await, Reply::ConversationReply(_)));
+        }
+    };
+    let hearing = async {
+        let (mut heard, mut told) = (Vec::new(), Vec::new());
+        while heard.len() < ROOMS {
+            let rooms = bob.push(|push| if let Push::RoomsChanged(changed) = push { Some(changed.rooms) } else { None }).await;
+            heard.extend(rooms.into_iter().map(|room| room.title));
+            told.push(Instant::now());
+        }
+        (heard, told)
+    };
+    let ((), (heard, told)) = tokio::join!(creating, hearing);
+    assert_eq!(heard, (0..ROOMS).map(|n| format!("room {n}")).collect::<Vec<_>>(), "each once");
+    assert!(told.len() < ROOMS, "several at a time");
+    for pair in told.windows(2) {
+        assert!(pair[1] - pair[0] > Duration::from_millis(900), "more than once a second: {told:?}");
+    }
+    // Cat, who looks at no directory, is told of a message and of nothing before it.
+    let chat = ann.direct_with(town.uid("cat")).await;
+    ann.send(chat, "hello").await;
+    let first = cat
+        .push(|push| match push {
+            Push::RoomsChanged(_) => Some("rooms"),
+            Push::ServerMessages(_) => Some("message"),
+            _ => None,
+        })
+        .await;
+    assert_eq!(first, "message");
 }

@@ -3,10 +3,13 @@
 //! What an id of docs/requirements.md promises and no smaller test can show is shown here. One module per area:
 //!
 //! - [`accounts`]: from an e-mail code to a log-out, what is typed into it, and what stays behind.
+//! - [`administer`]: what an operator types, and what people see of it.
+//! - [`bot`]: the SDK's example, as somebody to talk to.
 //! - [`chat`]: order, restarts, cut links, whoever is away.
 //! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
 //! - [`contacts`]: friendship live, and long lists.
 //! - [`operate`]: configuration, the data folder, administration, metrics.
+//! - [`process`]: start-up, memory, signals, the lock of the folder, limits of the system.
 //! - [`roles`]: more than one process.
 //! - [`third_party`]: the Python package `websockets` as the client.
 //! - [`runtime`]: the clean-up, the one instance and the pool that the product gets from Rust and tokio.
@@ -14,6 +17,8 @@
 //! **Invariant:** every test has a server and a folder of its own, and waits for conditions, never for time to pass.
 
 mod accounts;
+mod administer;
+mod bot;
 mod chat;
 mod connections;
 mod contacts;
@@ -21,6 +26,7 @@ mod http;
 mod line;
 mod operate;
 mod peers;
+mod process;
 mod roles;
 mod runtime;
 mod third_party;

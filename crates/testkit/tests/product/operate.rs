@@ -18,7 +18,7 @@ async fn serve(data: &Path, arguments: &[&str]) -> Output {
     tokio::time::timeout(std::time::Duration::from_secs(20), command.output()).await.expect("it does not serve").unwrap()
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 

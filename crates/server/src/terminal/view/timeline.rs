@@ -15,13 +15,24 @@ use crate::terminal::lang::Day;
 /// Messages of one author within this time stand under one name.
 const TOGETHER_MS: i64 = 5 * 60_000;
 const INDENT: usize = 2;
+const FIRST_STEPS: (&str, &str) = (
+    "还没有会话。\n/add 邮箱 加好友，/group 标题 建群，/rooms 看公开房间。\n? 查看帮助。",
+    "Nothing here yet.\n/add <e-mail> asks for friendship, /group <title> makes a group, /rooms lists the public rooms.\n? shows help.",
+);
+const HOW_TO_OPEN: (&str, &str) = (
+    "打开一个会话就可以开始聊天。\n按 Tab 到左边的列表，↑↓ 选择，回车打开；或输入 /open 标题。\n写字时 Tab 补全命令和名字。? 查看帮助。",
+    "Open a conversation to chat.\nTab goes to the list, ↑↓ choose, Enter opens; or type /open <title>.\nWhile you write a command, Tab completes it. ? shows help.",
+);
 
 pub fn draw(frame: &mut Frame, app: &mut App, area: Rect) {
     let [top, main] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
     frame.render_widget(Paragraph::new(title(app, top.width.into())), top);
     let Some(open) = &app.open else {
-        let hint = app.lang.pick("Tab 选择会话，? 查看帮助", "Tab: choose a conversation, ?: help");
-        frame.render_widget(Paragraph::new(Line::styled(hint.to_owned(), DIM)), main);
+        let hint = match app.conversations.is_empty() {
+            true => app.lang.pick(FIRST_STEPS.0, FIRST_STEPS.1),
+            false => app.lang.pick(HOW_TO_OPEN.0, HOW_TO_OPEN.1),
+        };
+        frame.render_widget(Paragraph::new(wrap(&[(hint.to_owned(), DIM)], main.width.into())), main);
         return;
     };
     let (lines, scroll) = lay_out(app, open, main.width.into(), main.height.into());
@@ -270,6 +281,12 @@ fn event_text(app: &App, entry: &v1::Entry) -> Option<String> {
     let author = app.name(entry.author);
     let names = |uids: &[i64]| uids.iter().map(|uid| app.name(*uid)).collect::<Vec<_>>().join(lang.pick("、", ", "));
     Some(match entry.event.as_ref()? {
+        Event::Joined(joined) if is_group(app, entry.conversation) && joined.uids.contains(&entry.author) => {
+            let invited: Vec<i64> = joined.uids.iter().copied().filter(|uid| *uid != entry.author).collect();
+            let with =
+                if invited.is_empty() { String::new() } else { format!("{}{}", lang.pick("，邀请了 ", " with "), names(&invited)) };
+            format!("{author} {}{with}", lang.pick("创建了群聊", "created the group"))
+        }
         Event::Joined(joined) if joined.uids == [entry.author] => format!("{author} {}", lang.pick("加入了", "joined")),
         Event::Joined(joined) => format!("{author} {} {}", lang.pick("邀请了", "invited"), names(&joined.uids)),
         Event::Left(left) if left.uid == entry.author => format!("{author} {}", lang.pick("离开了", "left")),
@@ -290,6 +307,11 @@ fn event_text(app: &App, entry: &v1::Entry) -> Option<String> {
         }
         Event::Message(_) | Event::Edited(_) | Event::Recalled(_) | Event::Reacted(_) => return None,
     })
+}
+
+/// Nobody joins a group alone: whoever is among those they brought has made it.
+fn is_group(app: &App, conversation: i64) -> bool {
+    app.conversation(conversation).is_some_and(|known| known.kind() == v1::ConversationKind::Group)
 }
 
 fn info_text(app: &App, author: &str, info: &v1::InfoChanged) -> Option<String> {

@@ -1,0 +1,86 @@
+//! `skein admin`, typed at the data folder of a running server, and what its people see of it.
+
+use crate::accounts::log_in;
+use crate::town::{Town, program};
+use skein_protocol::close::CloseCode;
+use skein_server::admin::Verb;
+use skein_testkit::wire::Transport;
+use std::process::Output;
+use tokio::process::Command;
+
+/// What is printed is what the program says, not what its parts would.
+async fn admin(town: &Town, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program());
+    command.arg("admin").arg("--data").arg(town.data()).args(arguments).kill_on_drop(true);
+    tokio::time::timeout(std::time::Duration::from_secs(20), command.output()).await.expect("it answers").unwrap()
+}
+
+async fn did(town: &Town, arguments: &[&str]) -> String {
+    let output = admin(town, arguments).await;
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Of a table of names and values.
+fn value<'a>(printed: &'a str, name: &str) -> &'a str {
+    let line = printed.lines().find(|line| line.split_whitespace().next() == Some(name));
+    line.and_then(|line| line.split_whitespace().nth(1)).unwrap_or_else(|| panic!("no {name} in {printed}"))
+}
+
+#[tokio::test]
+async fn a_disabled_user_is_out_at_once_and_in_again_when_enabled() {
+    let town = Town::of(&["ann", "ann/mobile", "bob"]).start().await;
+    let password = town.password("ann").await;
+    let enters = async || log_in(&town.api(), "ann@example.org", &password, "desktop").await;
+    let token = |answer: crate::http::Answer| answer.ok()["token"].as_str().unwrap().to_owned();
+    let at = town.server.endpoints().unwrap();
+    let mut ann = crate::line::Line::open(at, Transport::WebSocket, &token(enters().await)).await;
+    let mut bob = town.line("bob").await;
+
+    assert_eq!(value(&did(&town, &["disable", "ann@example.org"]).await, "disabled"), "true");
+    assert_eq!(ann.closed().await, Some(CloseCode::Disabled), "4107 over WebSocket");
+    let refused = enters().await;
+    assert_eq!(refused.code(), "disabled", "{refused:?}");
+    bob.heartbeat().await;
+    assert!(did(&town, &["users"]).await.lines().any(|line| line.contains("ann@example.org") && line.contains("true")));
+
+    let uid = town.uid("ann").to_string();
+    assert_eq!(value(&did(&town, &["enable", &uid]).await, "disabled"), "false");
+    let mut ann = crate::line::Line::open(at, Transport::Tcp, &token(enters().await)).await;
+    // Over TCP the reason comes as an error ahead of the end.
+    did(&town, &["disable", &uid]).await;
+    assert_eq!(ann.closed().await, Some(CloseCode::Disabled));
+
+    let audits = town.admin(Verb::Audit { count: 10 }).await;
+    let acts: Vec<&str> = audits.as_array().unwrap().iter().map(|audit| audit["act"].as_str().unwrap()).collect();
+    assert_eq!(acts[..3], ["disable", "enable", "disable"], "newest first: {audits}");
+}
+
+#[tokio::test]
+async fn a_reset_ends_every_session_and_prints_the_password_that_works() {
+    let town = Town::of(&["ann", "ann/mobile"]).start().await;
+    let (mut desktop, mut mobile) = (town.line("ann").await, town.line_over(Transport::WebSocketText, "ann/mobile").await);
+    let printed = did(&town, &["reset", "ann@example.org"]).await;
+    for line in [&mut desktop, &mut mobile] {
+        assert_eq!(line.closed().await, Some(CloseCode::LoggedOut));
+    }
+    assert_eq!(town.api_of("ann").get("/api/v1/profile").await.status, 401, "the old token is worth nothing");
+    let again = log_in(&town.api(), "ann@example.org", value(&printed, "password"), "desktop").await;
+    assert_eq!(again.status, 200, "{again:?}");
+    assert!(!town.log().contains(value(&printed, "password")), "a secret is not logged");
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_says_so_and_how_to_start_a_server() {
+    let mut town = Town::of(&["ann"]).start().await;
+    let nobody = admin(&town, &["disable", "nobody@example.org"]).await;
+    assert!(!nobody.status.success() && String::from_utf8_lossy(&nobody.stderr).contains("not_found"), "{nobody:?}");
+    assert!(town.server.terminate().await.unwrap().success());
+    let stopped = admin(&town, &["stats"]).await;
+    let said = String::from_utf8_lossy(&stopped.stderr).into_owned();
+    assert!(!stopped.status.success());
+    // The program as it can be typed here, wherever it lies.
+    let typed = said.split('`').nth(1).unwrap_or_else(|| panic!("{said}")).split(" serve").next().unwrap();
+    let help = Command::new("sh").arg("-c").arg(format!("{typed} serve --help")).output().await.unwrap();
+    assert!(help.status.success(), "{said}");
+}

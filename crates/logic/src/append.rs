@@ -13,7 +13,7 @@ use crate::snapshots::Snapshots;
 use crate::traces::Traces;
 use crate::turns::{Turn, Turns};
 use skein_domain::command::Reply;
-use skein_domain::conversation::{Kind, Member, Snapshot};
+use skein_domain::conversation::{Kind, Member, Snapshot, Standing};
 use skein_domain::entry::{EntryEvent, MessageState};
 use skein_domain::id::{ConversationId, IdempotencyKey, PolicyVersion, Seq, Uid};
 use skein_domain::policy::{self, Case};
@@ -179,11 +179,9 @@ impl Appends {
 
     /// Whoever is put into a group must be a friend of who does it, or else groups would be a way around friendship.
     pub(crate) async fn may_be_invited(&self, author: Uid, uids: &[Uid]) -> Result<()> {
-        for uid in uids {
-            let standing = self.ports.contacts.standing(author, *uid).await?;
-            if standing.blocked || (self.limits.direct_needs_friendship && !standing.friends) {
-                return Err(policy::not_accepted());
-            }
+        let refuses = |standing: &Standing| standing.blocked || (self.limits.direct_needs_friendship && !standing.friends);
+        if self.ports.contacts.standings(author, uids).await?.iter().any(refuses) {
+            return Err(policy::not_accepted());
         }
         let strangers = !self.limits.direct_needs_friendship;
         if strangers && self.ports.accounts.profiles(uids).await?.len() != uids.len() {

@@ -17,8 +17,9 @@ pub trait AccountStore: Send + Sync + 'static {
     async fn profiles_by_nickname(&self, prefix: &str, after: Option<(String, Uid)>, limit: u32) -> Result<Vec<Profile>>;
     /// Item `profile` in the own user log, and `friend` in the log of everyone who has this user as a friend.
     async fn change_profile(&self, uid: Uid, change: ProfileChange) -> Result<Profile>;
-    /// Ends all sessions but `keep` in the same transaction and returns them.
-    async fn set_password(&self, uid: Uid, password_hash: String, keep: Option<SessionId>, at: Millis) -> Result<Vec<Session>>;
+    /// Ends all sessions but `keep`, and writes the audit row if an administrator did it, in the same transaction. Returns
+    /// the sessions that ended.
+    async fn set_password(&self, uid: Uid, password_hash: String, keep: Option<SessionId>, audit: Option<Audit>) -> Result<Vec<Session>>;
     /// Replaces the hash of an unchanged password by one of other cost, if it is still `old`; sessions stay. Answers
     /// whether it was.
     async fn rehash(&self, uid: Uid, old: &str, new: String) -> Result<bool>;

@@ -22,7 +22,8 @@ pub trait ContactStore: Send + Sync + 'static {
     async fn delete_friend(&self, uid: Uid, peer: Uid) -> Result<()>;
     async fn block(&self, uid: Uid, peer: Uid, on: bool, at: Millis) -> Result<Friend>;
 
-    async fn standing(&self, a: Uid, b: Uid) -> Result<Standing>;
+    /// How `uid` stands to each of `others`, in their order, by one read.
+    async fn standings(&self, uid: Uid, others: &[Uid]) -> Result<Vec<Standing>>;
     /// By uid above `after`.
     async fn friends(&self, uid: Uid, after: Uid, limit: u32) -> Result<Vec<Friend>>;
     async fn blocked(&self, uid: Uid, after: Uid, limit: u32) -> Result<Vec<Friend>>;

@@ -163,8 +163,7 @@ impl Accounts {
         let user = self.store.user(uid).await?.ok_or_else(no_such_user)?;
         password::check(&password, &user.email)?;
         let password_hash = self.passwords.hash(self.passwords.slot().await?, password).await?;
-        self.store.audit(self.audit(actor, "set_password", uid)).await?;
-        self.sessions.set_password(uid, password_hash).await
+        self.sessions.set_password(uid, password_hash, Some(self.audit(actor, "set_password", uid))).await
     }
 
     /// Disabling ends all sessions. `not_found`.

@@ -54,7 +54,7 @@ impl Accounts {
         // A code of an address without a user was never sent: whoever has it guessed it.
         let user = self.store.user_by_email(&email).await?.ok_or_else(wrong_code)?;
         let password_hash = self.passwords.hash(slot, password).await?;
-        self.sessions.set_password(user.uid, password_hash).await
+        self.sessions.set_password(user.uid, password_hash, None).await
     }
 
     /// What cannot be a code is refused without counting.

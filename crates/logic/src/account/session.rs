@@ -92,10 +92,10 @@ impl Sessions {
     }
 
     /// A new password ends all sessions.
-    pub(super) async fn set_password(&self, uid: Uid, password_hash: String) -> Result<()> {
+    pub(super) async fn set_password(&self, uid: Uid, password_hash: String, audit: Option<Audit>) -> Result<()> {
         let this = self.clone();
         to_the_end(async move {
-            let ended = this.store.set_password(uid, password_hash, None, this.clock.now()).await?;
+            let ended = this.store.set_password(uid, password_hash, None, audit).await?;
             this.close(ended, Ended::PasswordReset).await;
             Ok(())
         })

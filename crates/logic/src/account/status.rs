@@ -13,6 +13,7 @@ use super::choice::Choice;
 use super::secret;
 use super::session::{Sessions, unauthorized};
 use crate::job::fanout::Fanout;
+use futures_util::{StreamExt, TryStreamExt};
 use skein_domain::account::{Ended, Session, User};
 use skein_domain::door::{Caller, Connect, Connected, Credential, NodeLoad};
 use skein_domain::fault::{Fault, planted};
@@ -28,6 +29,8 @@ use tracing::Instrument;
 
 /// Clients taken back after a restart sync after so long.
 const RESYNC_AFTER_MS: i64 = 500;
+/// Connections of before a restart that are registered at the same time.
+const TAKEN_BACK_AT_ONCE: usize = 64;
 /// How long a new connection waits for its predecessor to be told; the telling goes on.
 const REPLACE_WAIT: Duration = Duration::from_secs(1);
 
@@ -197,14 +200,12 @@ impl Status {
     /// since pushes went past it. Returns those whose session ended or has another connection. One that began after the
     /// restart was registered then, so it is unknown for a reason.
     async fn take_back(&self, node: &NodeId, unknown: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
+        let taking = unknown.into_iter().map(|connection| self.take_one_back(node, connection));
+        let taken: Vec<_> = futures_util::stream::iter(taking).buffered(TAKEN_BACK_AT_ONCE).try_collect().await?;
         let (mut gone, mut back) = (Vec::new(), Vec::new());
-        for connection in unknown {
-            let is_older = connection.generation.begun_at() < self.started_at;
-            match if is_older { self.register_again(node, connection).await? } else { None } {
-                Some(uid) => {
-                    self.seat_again(uid).await;
-                    back.push(uid);
-                }
+        for (connection, taken) in taken {
+            match taken {
+                Some(uid) => back.push(uid),
                 None => gone.push(connection),
             }
         }
@@ -213,6 +214,15 @@ impl Status {
             self.fanout.to_users(&back, Push::Resync { after_ms: RESYNC_AFTER_MS }).await;
         }
         Ok(gone)
+    }
+
+    async fn take_one_back(&self, node: &NodeId, connection: ConnectionRef) -> Result<(ConnectionRef, Option<Uid>)> {
+        let is_older = connection.generation.begun_at() < self.started_at;
+        let uid = if is_older { self.register_again(node, connection).await? } else { None };
+        if let Some(uid) = uid {
+            self.seat_again(uid).await;
+        }
+        Ok((connection, uid))
     }
 
     /// Rooms that were joined or left while nobody knew of the connection, its Comet has not heard of: and none tells it

@@ -6,10 +6,11 @@ use skein_domain::account::Ended;
 use skein_domain::command::{AccountCommand, AccountReply};
 use skein_domain::door::{Connect, Credential};
 use skein_domain::id::{Generation, NodeId};
-use skein_domain::port::{Clock, WhichSessions};
+use skein_domain::port::{Clock, SessionRegistry, WhichSessions};
 use skein_domain::push::ConnectionRef;
 use skein_logic::account::{CometChoice, Config};
 use std::collections::HashMap;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_thousand_log_ins_split_evenly_over_two_nodes() {
@@ -203,6 +204,32 @@ async fn connections_of_before_a_restart_are_taken_back_and_told_to_resync() {
     let newer = ConnectionRef { generation: Generation(started + 1), ..older };
     world.status.disconnect(&NodeId("a".into()), older).await.unwrap();
     assert_eq!(world.renew("a", &[newer]).await, [newer], "what began after the restart is unknown for a reason");
+}
+
+#[tokio::test]
+async fn connections_are_taken_back_side_by_side() {
+    let world = World::new().await;
+    world.node("a", 0).await;
+    let (ann, bob) = (world.user("ann").await, world.user("bob").await);
+    let started = world.clock.now().0 << Generation::COUNTER_BITS;
+    let mut older = Vec::new();
+    for name in ["ann", "bob"] {
+        let session = world.log_in(&format!("{name}@example.org"), PASSWORD).await.unwrap().session.id;
+        older.push(ConnectionRef { session, generation: Generation(started - 1) });
+    }
+    // Ann's waits for Bob's, which stands behind it.
+    let registry = world.registry.clone();
+    world.registry.before_next_register(async move {
+        while registry.routes(&[bob]).await?.is_empty() {
+            tokio::task::yield_now().await;
+        }
+        Ok(())
+    });
+    let renewed = tokio::time::timeout(Duration::from_secs(10), world.renew("a", &older)).await;
+    assert!(renewed.expect("one does not wait for the other").is_empty());
+    for uid in [ann, bob] {
+        assert_eq!(world.status.online(uid).await.unwrap(), [NodeId("a".into())]);
+    }
 }
 
 #[tokio::test]

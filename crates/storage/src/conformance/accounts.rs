@@ -92,13 +92,16 @@ pub async fn a_new_password_ends_the_other_sessions(backend: &dyn Backend) {
     let ann = world.user("ann").await;
     let (desktop, _) = open(&world, ann, DeviceClass::Desktop, 1).await;
     let (web, _) = open(&world, ann, DeviceClass::Web, 2).await;
-    let ended = world.ports.accounts.set_password(ann, "new".into(), Some(web.id), NOW).await.expect("set password");
+    let ended = world.ports.accounts.set_password(ann, "new".into(), Some(web.id), None).await.expect("set password");
     assert_eq!(ids(&ended), [desktop.id]);
     assert_eq!(ids(&world.ports.accounts.sessions(ann, NOW).await.expect("sessions")), [web.id]);
-    let ended = world.ports.accounts.set_password(ann, "newer".into(), None, NOW).await.expect("set password");
+    let ended = world.ports.accounts.set_password(ann, "newer".into(), None, Some(audit("set_password"))).await.expect("set password");
     assert_eq!(ids(&ended), [web.id]);
     assert_eq!(world.ports.accounts.user(ann).await.expect("user").expect("exists").password_hash, "newer");
-    assert_eq!(code(world.ports.accounts.set_password(Uid(99_999), "x".into(), None, NOW).await), Code::NotFound);
+    let nobody = Uid(99_999);
+    assert_eq!(code(world.ports.accounts.set_password(nobody, "x".into(), None, Some(audit("in vain"))).await), Code::NotFound);
+    let audits = world.ports.accounts.audits(10).await.expect("audits");
+    assert_eq!(audits.iter().map(|audit| audit.act.as_str()).collect::<Vec<_>>(), ["set_password"], "what was done, and nothing else");
 }
 
 pub async fn a_disabled_user_has_no_sessions(backend: &dyn Backend) {

@@ -4,10 +4,16 @@ use super::world::{NOW, code};
 use super::{Backend, World};
 use skein_domain::Code;
 use skein_domain::contact::RequestState;
+use skein_domain::conversation::Standing;
 use skein_domain::id::{RequestId, Revision, Uid};
+use skein_domain::port::ContactStore;
 use skein_domain::push::UserEvent;
 
 const MAX: u32 = 5_000;
+
+async fn standing(contacts: &dyn ContactStore, uid: Uid, other: Uid) -> Standing {
+    contacts.standings(uid, &[other]).await.expect("standings")[0]
+}
 
 pub async fn an_accepted_request_makes_both_friends(backend: &dyn Backend) {
     let world = World::on(backend).await;
@@ -29,7 +35,7 @@ pub async fn an_accepted_request_makes_both_friends(backend: &dyn Backend) {
         assert!(items.iter().any(|(_, item)| matches!(item, UserEvent::Friend { friend } if friend.uid == peer && friend.friend)));
         assert!(items.iter().any(|(_, item)| matches!(item, UserEvent::Request { request } if request.state == RequestState::Accepted)));
     }
-    let standing = contacts.standing(ann, bob).await.expect("standing");
+    let standing = standing(&*world.ports.contacts, ann, bob).await;
     assert!(standing.friends && !standing.blocked);
     assert_eq!(code(contacts.apply(ann, bob, String::new(), NOW, MAX).await), Code::AlreadyMember);
     assert_eq!(code(contacts.apply(ann, ann, String::new(), NOW, MAX).await), Code::NotSelf);
@@ -56,7 +62,7 @@ pub async fn applying_to_an_applicant_accepts(backend: &dyn Backend) {
     let request = contacts.apply(ann, bob, String::new(), NOW, MAX).await.expect("apply");
     let answer = contacts.apply(bob, ann, String::new(), NOW, MAX).await.expect("apply back");
     assert_eq!((answer.id, answer.state, answer.nickname.as_str()), (request.id, RequestState::Accepted, "ann"));
-    assert!(contacts.standing(ann, bob).await.expect("standing").friends);
+    assert!(standing(&*world.ports.contacts, ann, bob).await.friends);
     assert_eq!(contacts.requests(bob, None, 10).await.expect("requests").len(), 1);
 }
 
@@ -74,7 +80,7 @@ pub async fn answering_twice_is_answering_once(backend: &dyn Backend) {
     assert_eq!(code(contacts.answer(bob, request.id, true, NOW, MAX).await), Code::NotFound);
     assert_eq!(code(contacts.answer(bob, RequestId(99_999), true, NOW, MAX).await), Code::NotFound);
     assert_eq!(world.ports.messages.revisions().await.expect("revisions"), revisions);
-    assert!(!contacts.standing(ann, bob).await.expect("standing").friends);
+    assert!(!standing(&*world.ports.contacts, ann, bob).await.friends);
 }
 
 pub async fn a_block_is_never_told(backend: &dyn Backend) {
@@ -90,7 +96,7 @@ pub async fn a_block_is_never_told(backend: &dyn Backend) {
     let of_bob = world.ports.conversations.user_log(bob, Revision(0), 100).await.expect("user log");
     assert!(of_bob.iter().all(|(_, item)| !matches!(item, UserEvent::Request { .. })));
     assert_eq!(code(contacts.answer(bob, request.id, true, NOW, MAX).await), Code::NotFound);
-    assert!(contacts.standing(ann, bob).await.expect("standing").blocked);
+    assert!(standing(&*world.ports.contacts, ann, bob).await.blocked);
     let of_ann = world.ports.conversations.user_log(ann, Revision(0), 100).await.expect("user log");
     assert!(of_ann.iter().all(|(_, item)| !matches!(item, UserEvent::Friend { .. })), "the blocked side learns nothing");
     // Once the block is lifted, applying again reaches the other side under the same id.
@@ -129,7 +135,20 @@ pub async fn deleting_ends_it_for_both(backend: &dyn Backend) {
     contacts.delete_friend(ann, bob).await.expect("delete again");
     assert_eq!(world.ports.messages.revisions().await.expect("revisions"), revisions);
     world.befriend(bob, ann).await;
-    assert!(contacts.standing(ann, bob).await.expect("standing").friends);
+    assert!(standing(&*world.ports.contacts, ann, bob).await.friends);
+}
+
+pub async fn standings_come_in_the_order_asked_for(backend: &dyn Backend) {
+    let world = World::on(backend).await;
+    let (ann, bob, cid) = (world.user("ann").await, world.user("bob").await, world.user("cid").await);
+    let contacts = &world.ports.contacts;
+    let request = contacts.apply(bob, ann, String::new(), NOW, MAX).await.expect("apply");
+    contacts.answer(ann, request.id, true, NOW, MAX).await.expect("accept");
+    contacts.block(cid, ann, true, NOW).await.expect("block");
+    let standings = contacts.standings(ann, &[cid, Uid(99_999), bob, cid]).await.expect("standings");
+    let blocked = Standing { friends: false, blocked: true };
+    assert_eq!(standings, [blocked, Standing::default(), Standing { friends: true, blocked: false }, blocked]);
+    assert_eq!(contacts.standings(ann, &[]).await.expect("standings"), []);
 }
 
 pub async fn every_change_of_standing_moves_the_policy(backend: &dyn Backend) {

@@ -136,6 +136,7 @@ macro_rules! contact_store_suite {
                 a_block_is_never_told,
                 a_full_list_takes_no_more,
                 deleting_ends_it_for_both,
+                standings_come_in_the_order_asked_for,
                 every_change_of_standing_moves_the_policy,
                 remarks_are_per_side,
                 lists_page,

@@ -58,12 +58,15 @@ impl AccountStore for Store {
         self.writer().submit(BYTES, move |transaction| change_profile(transaction, uid, &change)).await
     }
 
-    async fn set_password(&self, uid: Uid, password_hash: String, keep: Option<SessionId>, _at: Millis) -> Result<Vec<Session>> {
+    async fn set_password(&self, uid: Uid, password_hash: String, keep: Option<SessionId>, audit: Option<Audit>) -> Result<Vec<Session>> {
         let which = keep.map_or(WhichSessions::All, WhichSessions::AllBut);
         let write = move |transaction: &mut Transaction<'_>| {
             let sql = "UPDATE user SET password_hash = ?2 WHERE uid = ?1";
             if transaction.execute(sql, params![uid.0, password_hash])? == 0 {
                 return not_found("no such user");
+            }
+            if let Some(audit) = &audit {
+                write_audit(transaction, audit)?;
             }
             end_sessions(transaction.connection, uid, which)
         };

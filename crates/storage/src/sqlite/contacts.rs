@@ -55,8 +55,10 @@ impl ContactStore for Store {
         self.writer().submit(BYTES, move |tx| block(tx, uid, peer, on, at)).await
     }
 
-    async fn standing(&self, a: Uid, b: Uid) -> Result<Standing> {
-        self.readers().read(move |connection| views::standing(connection, a, b)).await
+    async fn standings(&self, uid: Uid, others: &[Uid]) -> Result<Vec<Standing>> {
+        let others = others.to_vec();
+        let read = move |connection: &Connection| others.iter().map(|other| views::standing(connection, uid, *other)).collect();
+        self.readers().read(read).await
     }
 
     async fn friends(&self, uid: Uid, after: Uid, limit: u32) -> Result<Vec<Friend>> {

@@ -71,7 +71,7 @@ pub(super) async fn verify(state: &Shared, address: &ClientAddress, secret: Stri
     }
 }
 
-fn is_plausible(secret: &str) -> bool {
+pub(super) fn is_plausible(secret: &str) -> bool {
     (1..=SECRET_BYTES_MAX).contains(&secret.len()) && secret.bytes().all(|b| b.is_ascii_graphic())
 }
 

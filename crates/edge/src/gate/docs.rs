@@ -34,13 +34,18 @@ pub fn openapi_json() -> String {
 
 /// Every operation may fail, always in the same shape.
 fn describe_problems(openapi: &mut OpenApi) {
+    describe_failures(openapi);
     let components = openapi.components.get_or_insert_default();
-    components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
     let cookie = ApiKey::Cookie(ApiKeyValue::with_description(super::COOKIE, "For browsers; a changing request needs an allowed Origin."));
     components.add_security_scheme("token", SecurityScheme::Http(token));
     components.add_security_scheme("cookie", SecurityScheme::ApiKey(cookie));
+}
 
+/// The same, but for who may ask.
+pub(super) fn describe_failures(openapi: &mut OpenApi) {
+    let components = openapi.components.get_or_insert_default();
+    components.schemas.insert(ProblemBody::name().into_owned(), ProblemBody::schema());
     let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemBody::name()))).build();
     let problem = ResponseBuilder::new().description("Why it failed").content("application/problem+json", content).build();
     for item in openapi.paths.paths.values_mut() {
@@ -75,6 +80,11 @@ pub fn endpoint_table() -> String {
         let _ = writeln!(table, "| `{} {}` | {session} | {} |", operation.method, operation.path, operation.summary);
     }
     table
+}
+
+/// Method and path, and summary, of every operation.
+pub(super) fn endpoint_lines(openapi: &OpenApi) -> Vec<(String, String)> {
+    operations(openapi).into_iter().map(|operation| (format!("{} {}", operation.method, operation.path), operation.summary)).collect()
 }
 
 struct OperationLine {

@@ -37,7 +37,7 @@ fn is_json(headers: &HeaderMap) -> bool {
     content_type.split(';').next().is_some_and(|media| media.trim().eq_ignore_ascii_case("application/json"))
 }
 
-async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
+pub(super) async fn read(request: Request, bytes_max: usize) -> Result<Bytes, Problem> {
     let too_large = || Problem::new(ErrorCode::TooLarge, format!("a body holds at most {bytes_max} bytes"));
     let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bytes_max as u64) {

@@ -23,8 +23,17 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const API_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
 pub(super) fn wrap(router: Router, state: Arc<Shared>) -> Router {
-    router.fallback(async || StatusCode::NOT_FOUND).layer(middleware::from_fn_with_state(state, guard))
+    around(router.fallback(async || StatusCode::NOT_FOUND), state)
 }
+
+/// For a router with a fallback of its own.
+pub(super) fn around(router: Router, state: Arc<Shared>) -> Router {
+    router.layer(middleware::from_fn_with_state(state, guard))
+}
+
+/// In a response's extensions: a contract that is not ours says how this failure looks.
+#[derive(Clone, Copy)]
+pub(super) struct Verbatim;
 
 /// What names a request, to the client and in the log, and the hop it is if it is traced.
 #[derive(Clone, Copy)]
@@ -99,7 +108,8 @@ async fn answer(state: &Shared, request: Request, next: Next) -> Response {
 fn finish(mut response: Response, id: TraceId) -> Response {
     let id = id.to_string();
     let status = response.status();
-    let is_failure = status.is_client_error() || status.is_server_error();
+    let is_verbatim = response.extensions_mut().remove::<Verbatim>().is_some();
+    let is_failure = !is_verbatim && (status.is_client_error() || status.is_server_error());
     let problem = response.extensions_mut().remove::<Problem>().or_else(|| is_failure.then(|| Problem::from_status(status)));
     if let Some(problem) = problem {
         tracing::debug!(code = problem.code.as_str(), "request failed");

@@ -25,6 +25,7 @@ mod int64;
 mod mailbox;
 mod pages;
 mod problem;
+mod push;
 mod rates;
 mod routes;
 
@@ -41,6 +42,7 @@ pub use auth::{COOKIE, WebOrigin};
 pub use config::{Config, Rate, Rates};
 pub use docs::{endpoint_table, error_table, openapi, openapi_json};
 pub use mailbox::{Mailbox, ReceivedMail};
+pub use push::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, open_push_router, push_endpoint_table, push_openapi, push_openapi_json, push_router};
 pub use routes::verify::{ApiKey, ShortApiKey};
 
 use problem::Problem;

@@ -32,7 +32,7 @@ macro_rules! words {
         }
     };
 }
-use words;
+pub(super) use words;
 
 fn all<From, To: std::convert::From<From>>(items: Vec<From>) -> Vec<To> {
     items.into_iter().map(To::from).collect()

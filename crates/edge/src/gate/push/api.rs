@@ -1,0 +1,146 @@
+//! `/api/v1/push…`: each call is one command, its reply JSON, its failure a problem.
+
+use super::super::extract::{Json, Parameters};
+use super::super::problem::Problem;
+use super::super::{Shared, SharedState};
+use super::ask::{Asker, unexpected_reply};
+use super::dto::{BatchBody, BatchOutcomes, Node, Nodes, Outcome, PushBody, Pushed, Receipt, RoomCount, RoomCounts, Total};
+use super::{RECEIVERS_MAX, REQUESTS_MAX, verify};
+use axum::extract::Path;
+use axum::http::HeaderMap;
+use serde::Deserialize;
+use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushRequest, RoomName};
+use skein_protocol::{ErrorCode, from_json_object};
+use std::sync::Arc;
+use utoipa::IntoParams;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+const PUSH_ID_BYTES: usize = 26;
+const TOP_DEFAULT: u32 = 20;
+const TOP_MAX: u32 = 1_000;
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+pub fn routes() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::default()
+        .routes(routes!(push))
+        .routes(routes!(batch))
+        .routes(routes!(receipt))
+        .routes(routes!(rooms))
+        .routes(routes!(total))
+        .routes(routes!(nodes))
+        .routes(routes!(verify::verify))
+}
+
+/// Push one message to users, a room, everyone, or goim connections
+#[utoipa::path(post, path = "/api/v1/push", tag = "push", request_body = PushBody, responses((status = 200, body = Pushed)),
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same as the field idempotency_key")))]
+async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result<Json<PushBody>, Problem>) -> Answer<Pushed> {
+    let request = body?.0.into_request(idempotency_header(&headers)?)?;
+    match asker.push_one(&state, request).await? {
+        PushOutcome::Accepted { push, stored, would_reach, repeated } => Ok(Json(Pushed::new(push, stored, would_reach, repeated))),
+        PushOutcome::Refused { error } => Err(error.into()),
+    }
+}
+
+/// Push up to 100 messages; each stands alone
+#[utoipa::path(post, path = "/api/v1/push/batch", tag = "push", request_body = BatchBody, responses((status = 200, body = BatchOutcomes)))]
+async fn batch(state: SharedState, asker: Asker, body: Result<Json<BatchBody>, Problem>) -> Answer<BatchOutcomes> {
+    let pushes = body?.0.pushes;
+    if !(1..=REQUESTS_MAX).contains(&pushes.len()) {
+        return Err(Problem::bad_request(format!("a batch has 1 to {REQUESTS_MAX} pushes")));
+    }
+    let read: Vec<Result<PushRequest, Problem>> = pushes.iter().map(|push| request_of(push.get())).collect();
+    let sound = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
+    // Asked even when none is sound: whoever has no key is told nothing else.
+    let mut outcomes = asker.push(&state, sound).await?.into_iter();
+    let outcomes = read.into_iter().map(|request| match request {
+        Ok(_) => outcomes.next().map_or_else(|| Outcome::from(unexpected_reply()), Outcome::from),
+        Err(problem) => Outcome::from(problem),
+    });
+    Ok(Json(BatchOutcomes { outcomes: outcomes.collect() }))
+}
+
+fn request_of(json: &str) -> Result<PushRequest, Problem> {
+    let body: PushBody = from_json_object(json.as_bytes()).map_err(|error| Problem::bad_request(error.to_string()))?;
+    Ok(body.into_request(None)?)
+}
+
+fn idempotency_header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    let unreadable = || Problem::bad_request("the header Idempotency-Key is not ASCII");
+    headers.get("idempotency-key").map(|value| value.to_str().map_err(|_| unreadable())).transpose()
+}
+
+/// What became of a push, for ten minutes
+#[utoipa::path(get, path = "/api/v1/push/{id}", tag = "push", responses((status = 200, body = Receipt)),
+    params(("id" = String, Path, description = "The push_id of the answer")))]
+async fn receipt(state: SharedState, asker: Asker, Path(push): Path<String>) -> Answer<Receipt> {
+    if push.len() != PUSH_ID_BYTES || !push.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(Problem::new(ErrorCode::NotFound, "there is no such push, or it was too long ago"));
+    }
+    match asker.ask(&state, PushCommand::Receipt { push }).await? {
+        PushReply::Receipt { receipt } => Ok(Json(receipt.into())),
+        _ => Err(unexpected_reply().into()),
+    }
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct RoomsQuery {
+    /// These rooms, separated by commas; at most 1,000.
+    rooms: Option<String>,
+    /// Or the fullest rooms whose names begin so.
+    prefix: Option<String>,
+    /// How many of those, 1 to 1,000; default 20.
+    limit: Option<u32>,
+}
+
+/// How many are in live rooms
+#[utoipa::path(get, path = "/api/v1/push/rooms", tag = "online", params(RoomsQuery), responses((status = 200, body = RoomCounts)))]
+async fn rooms(state: SharedState, asker: Asker, query: Result<Parameters<RoomsQuery>, Problem>) -> Answer<RoomCounts> {
+    let command = match query?.0 {
+        RoomsQuery { rooms: Some(rooms), prefix: None, limit: None } => PushCommand::Rooms { rooms: named_rooms(&rooms)? },
+        RoomsQuery { rooms: None, prefix, limit } => {
+            let limit = limit.unwrap_or(TOP_DEFAULT);
+            if !(1..=TOP_MAX).contains(&limit) {
+                return Err(Problem::bad_request(format!("limit is 1 to {TOP_MAX}")));
+            }
+            PushCommand::Top { prefix: prefix.unwrap_or_default(), limit }
+        }
+        _ => return Err(Problem::bad_request("ask either about rooms, or with prefix and limit")),
+    };
+    match asker.ask(&state, command).await? {
+        PushReply::Counts { rooms } => {
+            let count = |(room, online): (RoomName, u32)| RoomCount { room: room.as_str().to_owned(), online };
+            Ok(Json(RoomCounts { rooms: rooms.into_iter().map(count).collect() }))
+        }
+        _ => Err(unexpected_reply().into()),
+    }
+}
+
+fn named_rooms(text: &str) -> Result<Vec<RoomName>, Problem> {
+    let names: Vec<&str> = text.split(',').collect();
+    if names.len() > RECEIVERS_MAX {
+        return Err(Problem::bad_request(format!("one call asks about at most {RECEIVERS_MAX} rooms")));
+    }
+    Ok(names.into_iter().map(RoomName::parse).collect::<skein_domain::Result<_>>()?)
+}
+
+/// How many connections and addresses are online
+#[utoipa::path(get, path = "/api/v1/push/total", tag = "online", responses((status = 200, body = Total)))]
+async fn total(state: SharedState, asker: Asker) -> Answer<Total> {
+    match asker.ask(&state, PushCommand::Total).await? {
+        PushReply::Total { connections, addresses } => Ok(Json(Total { connections, addresses })),
+        _ => Err(unexpected_reply().into()),
+    }
+}
+
+/// Nodes where clients connect
+#[utoipa::path(get, path = "/api/v1/push/nodes", tag = "online", responses((status = 200, body = Nodes)))]
+async fn nodes(state: SharedState, asker: Asker) -> Answer<Nodes> {
+    match asker.ask(&state, PushCommand::Instances).await? {
+        PushReply::Nodes { nodes } => Ok(Json(Nodes { nodes: nodes.into_iter().map(Node::from).collect() })),
+        _ => Err(unexpected_reply().into()),
+    }
+}

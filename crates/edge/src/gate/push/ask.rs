@@ -1,0 +1,66 @@
+//! The way from a request to the door.
+
+use super::super::Shared;
+use super::super::address::ClientAddress;
+use super::super::auth;
+use super::super::problem::Problem;
+use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
+use axum::http::request::Parts;
+use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushRequest, Pusher};
+use skein_domain::{Code, Error, Result};
+use skein_protocol::ErrorCode;
+use std::sync::Arc;
+
+/// Who asks, and from where. Whether the key is one is judged behind the door.
+pub struct Asker {
+    pub pusher: Pusher,
+    pub from: ClientAddress,
+}
+
+impl FromRequestParts<Arc<Shared>> for Asker {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> std::result::Result<Self, Problem> {
+        let Ok(from) = ClientAddress::from_request_parts(parts, state).await;
+        let key = key(&parts.headers).ok_or_else(|| Problem::new(ErrorCode::Unauthorized, NO_KEY))?;
+        Ok(Self { pusher: Pusher::ApiKey(key), from })
+    }
+}
+
+pub const NO_KEY: &str = "this needs an API key: Authorization: Bearer <key>";
+
+/// The key shown, if it could be one.
+pub fn key(headers: &HeaderMap) -> Option<String> {
+    auth::bearer(headers).filter(|key| auth::is_plausible(key)).map(str::to_owned)
+}
+
+impl Asker {
+    /// One command, within the deadline.
+    pub async fn ask(&self, state: &Shared, command: PushCommand) -> Result<PushReply> {
+        let late = match command {
+            PushCommand::Push { .. } => Error::new(Code::RetrySameKey, "the outcome is unknown: push again with the same idempotency key"),
+            _ => Error::new(Code::Timeout, "the answer took too long"),
+        };
+        let asked = state.logic.push(self.pusher.clone(), self.from.origin(), command);
+        tokio::time::timeout(state.deadline(), asked).await.unwrap_or(Err(late))
+    }
+
+    /// As many outcomes as there are requests, in their order.
+    pub async fn push(&self, state: &Shared, requests: Vec<PushRequest>) -> Result<Vec<PushOutcome>> {
+        let count = requests.len();
+        match self.ask(state, PushCommand::Push { requests }).await? {
+            PushReply::Pushed { outcomes } if outcomes.len() == count => Ok(outcomes),
+            _ => Err(unexpected_reply()),
+        }
+    }
+
+    pub async fn push_one(&self, state: &Shared, request: PushRequest) -> Result<PushOutcome> {
+        self.push(state, vec![request]).await?.pop().ok_or_else(unexpected_reply)
+    }
+}
+
+pub fn unexpected_reply() -> Error {
+    tracing::error!("unexpected reply from logic");
+    Error::internal()
+}

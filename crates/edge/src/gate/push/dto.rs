@@ -1,0 +1,344 @@
+//! The JSON of the push API. 64-bit numbers are decimal strings on output; counts are numbers.
+//!
+//! **Invariant:** an unknown field is refused: a misspelt `durable` must not turn into a push that is lost.
+
+use super::super::int64::Int64;
+use super::super::problem::Problem;
+use super::{RECEIVERS_MAX, target};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
+use skein_domain::id::{Millis, Uid};
+use skein_domain::live::{self, GuestKey, LiveNode, Mid, PushId, PushOutcome, PushRequest, PushTarget, RoomName};
+use skein_domain::{Code, Error, Result};
+use skein_protocol::ErrorCode;
+use std::marker::PhantomData;
+use utoipa::ToSchema;
+
+/// One push. The message is exactly one of `body`, `text` and `base64`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PushBody {
+    #[serde(deserialize_with = "object")]
+    pub to: To,
+    /// Business type of the message; receivers choose by it what they accept. goim's clients use 1000 and up.
+    #[schema(example = 1000)]
+    pub operation: i32,
+    /// JSON, sent as it stands here.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    pub body: Option<Box<RawValue>>,
+    /// Text, sent as UTF-8.
+    #[serde(default)]
+    #[schema(example = "hello")]
+    pub text: Option<String>,
+    /// Any bytes.
+    #[serde(default)]
+    pub base64: Option<String>,
+    /// Stored and replayed, to users and rooms; otherwise to whoever is connected now.
+    #[serde(default)]
+    pub durable: bool,
+    /// 1 to 64 printable ASCII characters: a repetition answers what the first answered. The header Idempotency-Key does the same.
+    #[serde(default)]
+    pub idempotency_key: Option<String>,
+    /// Unix milliseconds. The push is on disk until then.
+    #[serde(default)]
+    pub not_before: Option<Int64>,
+    /// Worthless so long after `not_before`, or after now.
+    #[serde(default)]
+    pub ttl_ms: Option<Int64>,
+    /// Judge and count, deliver nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// Exactly one of these.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct To {
+    /// All connections of these accounts.
+    #[serde(default)]
+    pub users: Option<Vec<Int64>>,
+    /// Whoever is in the room now, whatever they accept.
+    #[serde(default)]
+    #[schema(example = "live://1000")]
+    pub room: Option<String>,
+    /// Everyone who accepts the operation.
+    #[serde(default, deserialize_with = "maybe_object")]
+    pub all: Option<Everyone>,
+    /// goim connections by key.
+    #[serde(default)]
+    pub keys: Option<Vec<String>>,
+    /// All connections of these goim users.
+    #[serde(default)]
+    pub mids: Option<Vec<Int64>>,
+}
+
+/// Empty lists mean any; within a list one match is enough, both lists must match.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Everyone {
+    #[serde(default)]
+    pub platforms: Vec<String>,
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Connections per second over all nodes; 0: as fast as it goes.
+    #[serde(default)]
+    pub speed: u32,
+}
+
+/// Up to 100 pushes, each as in `POST /api/v1/push`.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchBody {
+    #[schema(value_type = Vec<PushBody>)]
+    pub pushes: Vec<Box<RawValue>>,
+}
+
+impl PushBody {
+    pub fn into_request(self, header_key: Option<&str>) -> Result<PushRequest> {
+        let named = match (self.idempotency_key.as_deref(), header_key) {
+            (Some(body), Some(header)) if body != header => {
+                return Err(bad("the header Idempotency-Key and the field idempotency_key differ"));
+            }
+            (body, header) => body.or(header),
+        };
+        let key = target::idempotency_key(named, self.durable || self.not_before.is_some())?;
+        let bytes = message_bytes(self.body, self.text, self.base64)?;
+        Ok(PushRequest {
+            target: self.to.try_into()?,
+            message: target::message(self.operation, bytes)?,
+            durable: self.durable,
+            key,
+            not_before: self.not_before.map(Millis::from),
+            ttl_ms: self.ttl_ms.map(|ttl| ttl.0),
+            dry_run: self.dry_run,
+        })
+    }
+}
+
+fn message_bytes(body: Option<Box<RawValue>>, text: Option<String>, base64: Option<String>) -> Result<Vec<u8>> {
+    match (body, text, base64) {
+        (Some(json), None, None) => Ok(json.get().as_bytes().to_vec()),
+        (None, Some(text), None) => Ok(text.into_bytes()),
+        (None, None, Some(base64)) => STANDARD.decode(base64).map_err(|_| bad("base64 is not standard Base64 with padding")),
+        _ => Err(bad("a push has exactly one of body, text and base64")),
+    }
+}
+
+impl TryFrom<To> for PushTarget {
+    type Error = Error;
+
+    fn try_from(to: To) -> Result<Self> {
+        match to {
+            To { users: Some(users), room: None, all: None, keys: None, mids: None } => {
+                Ok(Self::Uids(receivers(users, |uid| Ok(Uid::from(uid)))?))
+            }
+            To { users: None, room: Some(room), all: None, keys: None, mids: None } => Ok(Self::Room(RoomName::parse(&room)?)),
+            To { users: None, room: None, all: Some(all), keys: None, mids: None } => {
+                Ok(Self::All(target::audience(all.platforms, all.tags, Some(all.speed))?))
+            }
+            To { users: None, room: None, all: None, keys: Some(keys), mids: None } => {
+                Ok(Self::Keys(receivers(keys, |key| GuestKey::parse(&key))?))
+            }
+            To { users: None, room: None, all: None, keys: None, mids: Some(mids) } => {
+                Ok(Self::Mids(receivers(mids, |mid| Ok(Mid(mid.0)))?))
+            }
+            _ => Err(bad("`to` has exactly one of users, room, all, keys and mids")),
+        }
+    }
+}
+
+fn receivers<T, R>(named: Vec<T>, read: impl FnMut(T) -> Result<R>) -> Result<Vec<R>> {
+    if named.is_empty() {
+        return Err(bad(format!("one push names 1 to {RECEIVERS_MAX} receivers")));
+    }
+    target::at_most_receivers(named.len())?;
+    named.into_iter().map(read).collect()
+}
+
+fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(Code::BadRequest, message)
+}
+
+/// What became of one push.
+#[derive(Serialize, ToSchema)]
+pub struct Pushed {
+    /// Ask `GET /api/v1/push/{id}` with it.
+    #[schema(example = "01J9Z3K5V8Q2W4E6R8T0Y2U4I6")]
+    pub push_id: PushId,
+    /// Where a durable push was stored, if it was due: one place per user, or the room's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stored: Vec<Stored>,
+    /// Receivers a dry run would have found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub would_reach: Option<u64>,
+    /// The same had been pushed with this idempotency key; nothing was done now.
+    pub repeated: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Stored {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<Int64>,
+    pub conversation: Int64,
+    pub seq: Int64,
+}
+
+impl Pushed {
+    pub fn new(push_id: PushId, stored: Vec<live::Stored>, would_reach: Option<u64>, repeated: bool) -> Self {
+        Self { push_id, stored: stored.into_iter().map(Stored::from).collect(), would_reach, repeated }
+    }
+}
+
+impl From<live::Stored> for Stored {
+    fn from(stored: live::Stored) -> Self {
+        Self { user: stored.uid.map(Int64::from), conversation: stored.conversation.into(), seq: stored.seq.into() }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BatchOutcomes {
+    /// In the order of the pushes; each stands alone.
+    pub outcomes: Vec<Outcome>,
+}
+
+/// Exactly one of these.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Accepted(Pushed),
+    Refused(Refused),
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Refused {
+    /// Stable code, as in problems.
+    #[schema(example = "bad_request")]
+    pub code: &'static str,
+    pub detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<Int64>,
+}
+
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Self {
+        Self::from(Problem::from(error))
+    }
+}
+
+impl From<Problem> for Outcome {
+    fn from(problem: Problem) -> Self {
+        let Problem { code, detail, retry_after_ms, .. } = problem;
+        Self::Refused(Refused { code: ErrorCode::as_str(code), detail: detail.into_owned(), retry_after_ms: retry_after_ms.map(Int64) })
+    }
+}
+
+impl From<PushOutcome> for Outcome {
+    fn from(outcome: PushOutcome) -> Self {
+        match outcome {
+            PushOutcome::Accepted { push, stored, would_reach, repeated } => {
+                Self::Accepted(Pushed::new(push, stored, would_reach, repeated))
+            }
+            PushOutcome::Refused { error } => error.into(),
+        }
+    }
+}
+
+super::super::dto::words!(
+    /// `scheduled`: waits for its time. `waiting`: on its way. `delivered`: put on the queues of whoever was found.
+    /// `expired`: its time to live passed first.
+    State = live::PushState { Scheduled, Waiting, Delivered, Expired }
+);
+
+/// What became of a push so far; kept for ten minutes after its last change.
+#[derive(Serialize, ToSchema)]
+pub struct Receipt {
+    pub push_id: PushId,
+    pub state: State,
+    /// Unix milliseconds of the last change.
+    pub at: Int64,
+    /// Connections found.
+    pub found: u64,
+    /// Of them, those on whose queue it was put.
+    pub queued: u64,
+    /// Of them, those whose queue was full.
+    pub dropped: u64,
+}
+
+impl From<live::Receipt> for Receipt {
+    fn from(receipt: live::Receipt) -> Self {
+        let live::Receipt { push, state, at, found, queued, dropped, .. } = receipt;
+        Self { push_id: push, state: state.into(), at: at.into(), found, queued, dropped }
+    }
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RoomCounts {
+    pub rooms: Vec<RoomCount>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct RoomCount {
+    #[schema(example = "live://1000")]
+    pub room: String,
+    pub online: u32,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Total {
+    pub connections: u64,
+    pub addresses: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct Nodes {
+    pub nodes: Vec<Node>,
+}
+
+/// A node where clients connect.
+#[derive(Serialize, ToSchema)]
+pub struct Node {
+    pub node: String,
+    pub tcp: String,
+    pub websocket: String,
+    pub weight: u32,
+    pub connections: u32,
+    pub addresses: u32,
+    pub draining: bool,
+    /// Unix milliseconds.
+    pub renewed_at: Int64,
+}
+
+impl From<LiveNode> for Node {
+    fn from(node: LiveNode) -> Self {
+        let LiveNode { node, tcp, websocket, weight, connections, addresses, draining, renewed_at } = node;
+        Self { node: node.0, tcp, websocket, weight, connections, addresses, draining, renewed_at: renewed_at.into() }
+    }
+}
+
+/// A JSON object only: left alone, derived readers of structs take an array of the fields in order as well.
+fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> std::result::Result<T, D::Error> {
+    from.deserialize_any(ObjectOnly(PhantomData))
+}
+
+fn maybe_object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> std::result::Result<Option<T>, D::Error> {
+    object(from).map(Some)
+}
+
+struct ObjectOnly<T>(PhantomData<T>);
+
+impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectOnly<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(map))
+    }
+}

@@ -12,12 +12,14 @@ pub mod memory;
 mod metrics;
 #[cfg(feature = "redis")]
 pub mod redis;
+mod sql;
 pub mod sqlite;
 
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
 pub use config::Config;
-pub use memory::{MemoryCodes, MemoryNodes, MemorySessions};
+pub use memory::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
 pub use metrics::METRICS;
-pub use sqlite::{OpenError, Store};
+pub use sql::{Fatal, Stats, Store};
+pub use sqlite::OpenError;

@@ -1,53 +1,46 @@
 //! The store on SQLite: one file in the data folder, one writing thread, many readers.
 //!
-//! Owns the data folder (and its lock), the connections and their settings. Each port is made true in a file of its own:
-//! `messages`, `outbox`, `conversations`, `accounts`, `contacts`.
+//! Owns the data folder (and its lock), the connections and their settings. What runs on them is in [`crate::sql`].
 //!
 //! **Invariant:** write-ahead log with `synchronous=FULL`: a commit that returned survives a power cut.
 
-mod accounts;
-mod append;
 mod checkpoint;
-mod contacts;
-mod conversations;
-mod effects;
-mod failure;
 mod lock;
-mod messages;
-mod outbox;
-mod queue;
-mod readers;
-mod rows;
 mod schema;
-mod shared;
-mod transaction;
-mod user_log;
-mod views;
+mod session;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
 use crate::Config;
+use crate::sql::command::Writer;
+use crate::sql::queue::Queue;
+use crate::sql::readers::{Bounds, Readers};
+use crate::sql::shared::Shared;
+use crate::sql::{Fatal, Parts, Store};
 use checkpoint::Checkpointer;
 pub use lock::lock;
-use readers::Readers;
 use rusqlite::{Connection, OpenFlags};
-use shared::Shared;
-pub use shared::Stats;
+use session::OpenFile;
 use skein_domain::fault::{Fault, planted};
 use skein_domain::id::Revision;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::Arc;
 use std::time::Duration;
-pub use writer::Fatal;
-use writer::Writer;
 
 const DATABASE: &str = "skein.db";
 /// Longer than a checkpoint may hold the writer up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_BOUNDS: Bounds = Bounds {
+    name: "readers",
+    most: 0,
+    wait: Duration::from_secs(5),
+    read: Duration::from_secs(1),
+    // A file does not go away.
+    trusted_for: Duration::MAX,
+};
 const STATEMENTS_CACHED: usize = 256;
 /// As `sysexits.h` calls an input/output error.
 const EXIT_IO_ERROR: i32 = 74;
@@ -79,25 +72,6 @@ impl OpenError {
     }
 }
 
-/// A handle to the store; clones share it. The last one dropped closes it.
-#[derive(Clone)]
-pub struct Store {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    writer: Writer,
-    readers: Readers,
-    shared: Arc<Shared>,
-    running: Mutex<Option<Running>>,
-}
-
-/// Ends in this order: the writer's thread, then the lock.
-struct Running {
-    writer: JoinHandle<()>,
-    lock: File,
-}
-
 impl Store {
     /// Opens the store in `folder`, making both if there are none. A disk that fails later ends the process with exit
     /// code 74. Blocks for a few milliseconds.
@@ -127,54 +101,20 @@ impl Store {
         if config.allow_unsafe_durability {
             tracing::warn!("allow_unsafe_durability is set: a power cut loses acknowledged messages");
         }
-        let shared = Arc::new(Shared::new(&meta, positions(&connection)?));
+        let shared = Arc::new(Shared::new(meta.epoch, positions(&connection)?));
         let checkpointer = Checkpointer::start(connect(&database, Access::Write { sync: !config.allow_unsafe_durability })?)?;
-        let (writer, thread) = Writer::start(connection, shared.clone(), checkpointer, fatal)?;
-        let readers = Readers::new(database, config.readers());
-        let running = Mutex::new(Some(Running { writer: thread, lock }));
-        Ok(Self { inner: Arc::new(Inner { writer, readers, shared, running }) })
-    }
-
-    /// Does what is queued, folds the log of writes into the database and lifts the lock. Blocks; idempotent. Commands
-    /// given later answer `unavailable`.
-    pub fn close(&self) {
-        self.inner.close();
-    }
-
-    pub fn stats(&self) -> Stats {
-        self.inner.shared.stats()
-    }
-
-    fn writer(&self) -> &Writer {
-        &self.inner.writer
-    }
-
-    fn readers(&self) -> &Readers {
-        &self.inner.readers
-    }
-
-    fn shared(&self) -> &Shared {
-        &self.inner.shared
-    }
-}
-
-impl Inner {
-    fn close(&self) {
-        self.writer.close();
-        self.readers.close();
-        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(Running { writer, lock }) = running {
-            if writer.join().is_err() {
+        let queue = Arc::new(Queue::new());
+        let thread = writer::start(connection, queue.clone(), shared.clone(), checkpointer, fatal)?;
+        let readers = Readers::new(Box::new(OpenFile::new(database)), Bounds { most: config.readers(), ..READ_BOUNDS });
+        let parts = Parts { writer: Writer::new(queue), readers, shared };
+        // In this order: the writer's thread, then the lock.
+        let ending = Box::new(move || {
+            if thread.join().is_err() {
                 tracing::error!("writer thread panicked");
             }
             drop(lock);
-        }
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.close();
+        });
+        Ok(Self::running(parts, ending))
     }
 }
 
@@ -217,8 +157,9 @@ fn positions(connection: &Connection) -> rusqlite::Result<Vec<(Revision, Revisio
 fn plant_faults(connection: &Connection) -> rusqlite::Result<()> {
     if planted(Fault::KeyNotChecked) {
         // Else the index would catch what the fault lets through.
-        connection
-            .execute_batch("DROP INDEX IF EXISTS entry_by_key; CREATE INDEX IF NOT EXISTS entry_by_key_unchecked ON entry (author, key)")?;
+        connection.execute_batch(
+            "DROP INDEX IF EXISTS entry_by_key; CREATE INDEX IF NOT EXISTS entry_by_key_unchecked ON entry (author, `key`)",
+        )?;
     }
     Ok(())
 }

@@ -1,14 +1,15 @@
 //! The conformance suites on SQLite, and what only this engine promises.
 
-use super::append::Draft;
-use super::failure::Failure;
-use super::transaction::Transaction;
-use super::{OpenError, Store, accounts, contacts, conversations, messages, outbox, views};
+use super::{OpenError, Store};
 use crate::Config;
 use crate::conformance::{Backend, Ports, World};
+use crate::sql::append::{self, Draft};
+use crate::sql::engine::params;
+use crate::sql::failure::Failure;
+use crate::sql::statements;
+use crate::sql::transaction::{Transaction, one};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use rusqlite::params;
 use skein_domain::body::Body;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{IdempotencyKey, Millis, Seq, Uid};
@@ -104,7 +105,8 @@ impl Held {
     async fn new(store: &Store) -> Self {
         let (wake, woken) = std::sync::mpsc::sync_channel::<()>(0);
         let (started, has_started) = tokio::sync::oneshot::channel();
-        let done = store.writer().submit(0, move |_| Ok(started.send(()).is_ok() && woken.recv().is_ok()));
+        let mut started = Some(started);
+        let done = store.writer().submit(0, move |_| Ok(started.take().is_some_and(|s| s.send(()).is_ok()) && woken.recv().is_ok()));
         has_started.await.unwrap();
         Self { done, wake }
     }
@@ -152,15 +154,15 @@ async fn one_bad_command_fails_alone() {
     let first = store.append(lab.append("one"));
     let refused_draft = Draft::new(lab.append("refused")).ok().unwrap();
     let refused = store.writer().submit(0, move |transaction: &mut Transaction<'_>| {
-        super::append::append(transaction, &refused_draft)?;
+        append::append(transaction, &refused_draft)?;
         Err::<(), _>(Failure::Refused(Error::new(Code::Forbidden, "no")))
     });
     let broken = store.writer().submit(0, |transaction: &mut Transaction<'_>| {
-        transaction.execute("INSERT INTO meta (id, epoch, shards, created_at) VALUES (1, 1, 1, 1)", [])
+        transaction.execute("INSERT INTO meta (id, epoch, shards, created_at) VALUES (1, 1, 1, 1)", &[])
     });
     let panicked_draft = Draft::new(lab.append("panicked")).ok().unwrap();
     let panicked = store.writer().submit(0, move |transaction: &mut Transaction<'_>| {
-        super::append::append(transaction, &panicked_draft)?;
+        append::append(transaction, &panicked_draft)?;
         if transaction.shards() > 0 {
             panic!("planted by the test");
         }
@@ -196,8 +198,8 @@ async fn a_full_queue_answers_busy() {
 async fn a_full_disk_refuses_and_the_store_goes_on() {
     let lab = Lab::new().await;
     let set_pages = async |pages: &'static str| {
-        let set = move |transaction: &mut Transaction<'_>| Ok(transaction.connection.query_row(pages, [], |row| row.get::<_, i64>(0))?);
-        lab.store.writer().submit(0, set).await.unwrap()
+        let set = move |transaction: &mut Transaction<'_>| one(transaction.connection, pages, &[], |row| row.get::<i64>(0));
+        lab.store.writer().submit(0, set).await.unwrap();
     };
     set_pages("PRAGMA max_page_count = 1").await; // SQLite takes the present size instead
     let text = Body::text("x".repeat(16_000));
@@ -231,7 +233,7 @@ async fn after_an_io_error_nothing_is_acknowledged() {
     let good = lab.store.append(lab.append("good"));
     let failing = lab.store.writer().submit(0, |_| {
         let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC);
-        Err::<(), _>(Failure::Engine(rusqlite::Error::SqliteFailure(code, None)))
+        Err::<(), _>(Failure::from(rusqlite::Error::SqliteFailure(code, None)))
     });
     held.release().await;
     assert_eq!(good.await.unwrap_err().code, Code::RetrySameKey);
@@ -302,9 +304,9 @@ async fn an_endless_read_ends_with_timeout() {
     let backend = Sqlite::new(1);
     let store = backend.store();
     let endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
-    let read = store.readers().read(move |connection| Ok(connection.query_row(endless, [], |row| row.get::<_, i64>(0))?));
+    let read = store.readers().read(move |connection| one(connection, endless, &[], |row| row.get::<i64>(0)));
     assert_eq!(read.await.unwrap_err().code, Code::Timeout);
-    let writes = store.readers().read(|connection| Ok(connection.execute("DELETE FROM user", [])?));
+    let writes = store.readers().read(|connection| connection.execute("DELETE FROM user".into(), &[]));
     assert_eq!(writes.await.unwrap_err().code, Code::Internal, "readers cannot write");
     assert_eq!(store.users(Uid(0), 10).await.unwrap(), [], "the reader serves on");
 }
@@ -313,33 +315,12 @@ async fn an_endless_read_ends_with_timeout() {
 async fn sync_and_lists_use_indexes_with_many_rows() {
     let backend = Sqlite::new(1);
     let store = backend.store();
-    store.writer().submit(0, |transaction| Ok(transaction.connection.execute_batch(MANY_ROWS)?)).await.unwrap();
-    let statements = [
-        ("changed", views::CHANGED),
-        ("user log", conversations::USER_LOG),
-        ("rooms", conversations::ROOMS),
-        ("rooms of", conversations::ROOMS_OF),
-        ("members", conversations::MEMBERS),
-        ("created since", conversations::CREATED_SINCE),
-        ("entries", messages::ENTRIES),
-        ("newest", messages::NEWEST),
-        ("states back", messages::STATES_BACK),
-        ("states on", messages::STATES_ON),
-        ("shown back", messages::SHOWN_BACK),
-        ("shown on", messages::SHOWN_ON),
-        ("reactions", messages::REACTIONS),
-        ("entry records", outbox::ENTRY_RECORDS),
-        ("user records", outbox::USER_RECORDS),
-        ("friends", contacts::FRIENDS),
-        ("blocked", contacts::BLOCKED),
-        ("friend count", contacts::FRIEND_COUNT),
-        ("friend uids", contacts::FRIEND_UIDS),
-        ("requests sent", contacts::REQUESTS_SENT),
-        ("requests received", contacts::REQUESTS_RECEIVED),
-        ("by nickname", accounts::BY_NICKNAME),
-    ];
-    for (name, sql) in statements {
-        let plan = store.readers().read(move |connection| Ok(plan(connection, sql)?)).await.unwrap();
+    let fill =
+        |transaction: &mut Transaction<'_>| MANY_ROWS.iter().try_for_each(|statement| transaction.execute(*statement, &[]).map(|_| ()));
+    store.writer().submit(0, fill).await.unwrap();
+    let reader = rusqlite::Connection::open(backend.folder.path().join("skein.db")).unwrap();
+    for (name, statement) in statements::that_must_use_an_index() {
+        let plan = plan(&reader, statement.sqlite).unwrap();
         assert!(!plan.is_empty());
         for step in &plan {
             assert!(!step.contains("SCAN"), "{name} scans: {plan:#?}");
@@ -363,18 +344,18 @@ fn statement_parameters(sql: &str) -> usize {
 }
 
 /// One user with 5,000 friends, each with a direct conversation; statistics as the planner likes them.
-const MANY_ROWS: &str = "
-    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)
-    INSERT INTO user (uid, email, nickname, folded, password_hash, created_at) SELECT i, i || '@example.org', 'n' || i, 'n' || i, '', 0 FROM n;
-    INSERT INTO contact (uid, peer, friend, since) SELECT 1, uid, 1, 0 FROM user WHERE uid > 1;
-    INSERT INTO contact (uid, peer, friend, since) SELECT uid, 1, 1, 0 FROM user WHERE uid > 1;
-    INSERT INTO conversation (shard, kind, members, created_at, direct_a, direct_b) SELECT 0, 0, 2, 0, 1, uid FROM user WHERE uid > 1;
-    INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
-        SELECT id, direct_a, 1, 0, 0, 0, 0, 1 FROM conversation;
-    INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
-        SELECT id, direct_b, 1, 0, 0, 0, 0, 1 FROM conversation;
-    INSERT INTO friend_request (from_uid, to_uid, greeting, state, at) SELECT 1, uid, '', 1, 0 FROM user WHERE uid > 1;
-";
+const MANY_ROWS: &[&str] = &[
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)
+    INSERT INTO user (uid, email, nickname, folded, password_hash, created_at) SELECT i, i || '@example.org', 'n' || i, 'n' || i, '', 0 FROM n",
+    "INSERT INTO contact (uid, peer, friend, since) SELECT 1, uid, 1, 0 FROM user WHERE uid > 1",
+    "INSERT INTO contact (uid, peer, friend, since) SELECT uid, 1, 1, 0 FROM user WHERE uid > 1",
+    "INSERT INTO conversation (shard, kind, members, created_at, direct_a, direct_b) SELECT 0, 0, 2, 0, 1, uid FROM user WHERE uid > 1",
+    "INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
+        SELECT id, direct_a, 1, 0, 0, 0, 0, 1 FROM conversation",
+    "INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
+        SELECT id, direct_b, 1, 0, 0, 0, 0, 1 FROM conversation",
+    "INSERT INTO friend_request (from_uid, to_uid, greeting, state, at) SELECT 1, uid, '', 1, 0 FROM user WHERE uid > 1",
+];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn checkpoints_keep_the_log_of_writes_small() {
@@ -402,11 +383,9 @@ async fn committed_numbers_match_the_rows() {
     let lab = Lab::new().await;
     let appended = lab.store.append(lab.append("x")).await.unwrap();
     let row = lab.store.readers().read(|connection| {
-        Ok(connection.query_row("SELECT revision, published FROM shard WHERE id = 0", params![], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })?)
+        one(connection, "SELECT revision, published FROM shard WHERE id = 0", params![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))
     });
-    assert_eq!(row.await.unwrap(), (appended.revision.0, 0));
+    assert_eq!(row.await.unwrap(), Some((appended.revision.0, 0)));
     assert_eq!(appended.at, Millis(lab.draft.at.0));
 }
 
@@ -433,8 +412,8 @@ async fn what_was_acknowledged_is_in_the_files() {
 async fn a_commit_waits_for_the_disk_unless_told_otherwise() {
     let mut backend = Sqlite::new(1);
     let synchronous = async |store: Store| {
-        let read = |transaction: &mut Transaction<'_>| Ok(transaction.connection.query_row("PRAGMA synchronous", [], |row| row.get(0))?);
-        store.writer().submit(0, read).await.unwrap()
+        let read = |transaction: &mut Transaction<'_>| one(transaction.connection, "PRAGMA synchronous", &[], |row| row.get(0));
+        store.writer().submit(0, read).await.unwrap().unwrap()
     };
     let full: i64 = synchronous(backend.store()).await;
     backend.config.allow_unsafe_durability = true;

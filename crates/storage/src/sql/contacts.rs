@@ -6,12 +6,12 @@
 use super::Store;
 use super::conversations::{direct_of, open_direct};
 use super::effects::check_user;
+use super::engine::{Row, Sql, params};
 use super::failure::{Outcome, not_found, refuse};
 use super::transaction::{Transaction, many, one};
 use super::user_log::{self, Subject};
 use super::views;
 use async_trait::async_trait;
-use rusqlite::{Connection, Row, params};
 use skein_domain::contact::{Friend, FriendRequest, RequestState};
 use skein_domain::conversation::Standing;
 use skein_domain::id::{ConversationId, Millis, RequestId, Uid};
@@ -57,7 +57,7 @@ impl ContactStore for Store {
 
     async fn standings(&self, uid: Uid, others: &[Uid]) -> Result<Vec<Standing>> {
         let others = others.to_vec();
-        let read = move |connection: &Connection| others.iter().map(|other| views::standing(connection, uid, *other)).collect();
+        let read = move |connection: &dyn Sql| others.iter().map(|other| views::standing(connection, uid, *other)).collect();
         self.readers().read(read).await
     }
 
@@ -71,7 +71,7 @@ impl ContactStore for Store {
 
     async fn requests(&self, uid: Uid, before: Option<RequestId>, limit: u32) -> Result<Vec<FriendRequest>> {
         let before = before.map_or(i64::MAX, |id| id.0);
-        let read = move |connection: &Connection| {
+        let read = move |connection: &dyn Sql| {
             let mut requests = many(connection, REQUESTS_SENT, params![uid.0, before, limit], |row| read_request(row, uid))?;
             requests.extend(many(connection, REQUESTS_RECEIVED, params![uid.0, before, limit], |row| read_request(row, uid))?);
             requests.sort_unstable_by_key(|request| std::cmp::Reverse(request.id));
@@ -111,7 +111,7 @@ fn apply(tx: &mut Transaction<'_>, from: Uid, to: Uid, greeting: &str, at: Milli
                 "INSERT INTO friend_request (from_uid, to_uid, greeting, state, at) VALUES (?1, ?2, ?3, ?4, ?5)",
                 params![from.0, to.0, greeting, state, at.0],
             )?;
-            RequestId(tx.connection.last_insert_rowid())
+            RequestId(tx.connection.last_insert_id())
         }
     };
     user_log::put(tx, from, Subject::Request(id))?;
@@ -151,11 +151,10 @@ fn accept(
         if !is_friend(tx.connection, uid, peer)? {
             check_room(tx.connection, uid, friends_max)?;
         }
-        tx.execute(
-            "INSERT INTO contact (uid, peer, friend, since) VALUES (?1, ?2, 1, ?3)
-             ON CONFLICT (uid, peer) DO UPDATE SET friend = 1, since = excluded.since",
-            params![uid.0, peer.0, at.0],
-        )?;
+        let known = tx.execute("UPDATE contact SET friend = 1, since = ?3 WHERE uid = ?1 AND peer = ?2", params![uid.0, peer.0, at.0])?;
+        if known == 0 {
+            tx.execute("INSERT INTO contact (uid, peer, friend, since) VALUES (?1, ?2, 1, ?3)", params![uid.0, peer.0, at.0])?;
+        }
     }
     set_state(tx, id, ACCEPTED)?;
     // What the other applied for meanwhile is settled with it.
@@ -178,7 +177,7 @@ fn set_state(tx: &Transaction<'_>, id: RequestId, state: i64) -> Outcome<()> {
     Ok(())
 }
 
-fn open_request(connection: &Connection, from: Uid, to: Uid, state: i64) -> Outcome<Option<RequestId>> {
+fn open_request(connection: &dyn Sql, from: Uid, to: Uid, state: i64) -> Outcome<Option<RequestId>> {
     let sql = "SELECT id FROM friend_request WHERE from_uid = ?1 AND to_uid = ?2 AND state IN (0, 3) AND state = ?3";
     one(connection, sql, params![from.0, to.0, state], |row| row.get(0).map(RequestId))
 }
@@ -189,12 +188,12 @@ macro_rules! request_columns {
     };
 }
 
-pub(super) const REQUESTS_SENT: &str = concat!(
+pub(crate) const REQUESTS_SENT: &str = concat!(
     "SELECT ",
     request_columns!(),
     " FROM friend_request r JOIN user u ON u.uid = r.to_uid WHERE r.from_uid = ?1 AND r.id < ?2 ORDER BY r.id DESC LIMIT ?3"
 );
-pub(super) const REQUESTS_RECEIVED: &str = concat!(
+pub(crate) const REQUESTS_RECEIVED: &str = concat!(
     "SELECT ",
     request_columns!(),
     " FROM friend_request r JOIN user u ON u.uid = r.from_uid
@@ -202,7 +201,7 @@ pub(super) const REQUESTS_RECEIVED: &str = concat!(
 );
 
 /// The request as `uid`, one of the two, sees it.
-pub(super) fn request(connection: &Connection, uid: Uid, id: RequestId) -> Outcome<Option<FriendRequest>> {
+pub(crate) fn request(connection: &dyn Sql, uid: Uid, id: RequestId) -> Outcome<Option<FriendRequest>> {
     one(
         connection,
         concat!(
@@ -215,11 +214,11 @@ pub(super) fn request(connection: &Connection, uid: Uid, id: RequestId) -> Outco
     )
 }
 
-fn expect_request(connection: &Connection, uid: Uid, id: RequestId) -> Outcome<FriendRequest> {
+fn expect_request(connection: &dyn Sql, uid: Uid, id: RequestId) -> Outcome<FriendRequest> {
     request(connection, uid, id)?.map_or_else(|| not_found("no such request"), Ok)
 }
 
-fn read_request(row: &Row<'_>, reader: Uid) -> rusqlite::Result<FriendRequest> {
+fn read_request(row: &Row<'_>, reader: Uid) -> Outcome<FriendRequest> {
     let from = Uid(row.get(1)?);
     let state = match row.get(4)? {
         PENDING => RequestState::Pending,
@@ -257,11 +256,11 @@ fn block(tx: &mut Transaction<'_>, uid: Uid, peer: Uid, on: bool, at: Millis) ->
     }
     check_user(tx.connection, peer)?;
     if blocks(tx.connection, uid, peer)? != on {
-        tx.execute(
-            "INSERT INTO contact (uid, peer, blocked, since) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (uid, peer) DO UPDATE SET blocked = excluded.blocked",
-            params![uid.0, peer.0, on, at.0],
-        )?;
+        let known = tx.execute("UPDATE contact SET blocked = ?3 WHERE uid = ?1 AND peer = ?2", params![uid.0, peer.0, on])?;
+        if known == 0 {
+            let sql = "INSERT INTO contact (uid, peer, blocked, since) VALUES (?1, ?2, ?3, ?4)";
+            tx.execute(sql, params![uid.0, peer.0, on, at.0])?;
+        }
         user_log::put(tx, uid, Subject::Friend(peer))?;
         move_policy(tx, uid, peer)?;
     }
@@ -276,27 +275,27 @@ fn move_policy(tx: &Transaction<'_>, a: Uid, b: Uid) -> Outcome<()> {
     Ok(())
 }
 
-fn is_friend(connection: &Connection, uid: Uid, peer: Uid) -> Outcome<bool> {
+fn is_friend(connection: &dyn Sql, uid: Uid, peer: Uid) -> Outcome<bool> {
     let sql = "SELECT 1 FROM contact WHERE uid = ?1 AND peer = ?2 AND friend = 1";
     Ok(one(connection, sql, params![uid.0, peer.0], |_| Ok(()))?.is_some())
 }
 
-fn blocks(connection: &Connection, uid: Uid, peer: Uid) -> Outcome<bool> {
+fn blocks(connection: &dyn Sql, uid: Uid, peer: Uid) -> Outcome<bool> {
     let sql = "SELECT 1 FROM contact WHERE uid = ?1 AND peer = ?2 AND blocked = 1";
     Ok(one(connection, sql, params![uid.0, peer.0], |_| Ok(()))?.is_some())
 }
 
-pub(super) const FRIEND_COUNT: &str = "SELECT count(*) FROM contact WHERE uid = ?1 AND friend = 1";
+pub(crate) const FRIEND_COUNT: &str = "SELECT count(*) FROM contact WHERE uid = ?1 AND friend = 1";
 
-fn check_room(connection: &Connection, uid: Uid, friends_max: u32) -> Outcome<()> {
-    let friends: i64 = connection.prepare_cached(FRIEND_COUNT)?.query_row(params![uid.0], |row| row.get(0))?;
+fn check_room(connection: &dyn Sql, uid: Uid, friends_max: u32) -> Outcome<()> {
+    let friends: i64 = one(connection, FRIEND_COUNT, params![uid.0], |row| row.get(0))?.unwrap_or(0);
     if friends >= i64::from(friends_max) { refuse(Code::FriendsFull, "the list of friends is full") } else { Ok(()) }
 }
 
-pub(super) const FRIEND_UIDS: &str = "SELECT peer FROM contact WHERE uid = ?1 AND friend = 1 ORDER BY peer";
+pub(crate) const FRIEND_UIDS: &str = "SELECT peer FROM contact WHERE uid = ?1 AND friend = 1 ORDER BY peer";
 
 /// Friendship is mutual: these have `uid` as a friend, too.
-pub(super) fn friend_uids(connection: &Connection, uid: Uid) -> Outcome<Vec<Uid>> {
+pub(crate) fn friend_uids(connection: &dyn Sql, uid: Uid) -> Outcome<Vec<Uid>> {
     many(connection, FRIEND_UIDS, params![uid.0], |row| row.get(0).map(Uid))
 }
 
@@ -305,25 +304,26 @@ macro_rules! select_friend {
         concat!(
             "SELECT f.peer, u.nickname, f.remark, f.friend, f.blocked, f.since, c.id
                FROM contact f JOIN user u ON u.uid = f.peer
-               LEFT JOIN conversation c ON c.direct_a = min(f.uid, f.peer) AND c.direct_b = max(f.uid, f.peer)
+               LEFT JOIN conversation c ON c.direct_a = CASE WHEN f.uid < f.peer THEN f.uid ELSE f.peer END
+                   AND c.direct_b = CASE WHEN f.uid < f.peer THEN f.peer ELSE f.uid END
               WHERE f.uid = ?1 AND ",
             $condition
         )
     };
 }
 
-pub(super) const FRIENDS: &str = select_friend!("f.friend = 1 AND f.peer > ?2 ORDER BY f.peer LIMIT ?3");
-pub(super) const BLOCKED: &str = select_friend!("f.blocked = 1 AND f.peer > ?2 ORDER BY f.peer LIMIT ?3");
+pub(crate) const FRIENDS: &str = select_friend!("f.friend = 1 AND f.peer > ?2 ORDER BY f.peer LIMIT ?3");
+pub(crate) const BLOCKED: &str = select_friend!("f.blocked = 1 AND f.peer > ?2 ORDER BY f.peer LIMIT ?3");
 
-pub(super) fn friend(connection: &Connection, uid: Uid, peer: Uid) -> Outcome<Option<Friend>> {
+pub(crate) fn friend(connection: &dyn Sql, uid: Uid, peer: Uid) -> Outcome<Option<Friend>> {
     one(connection, select_friend!("f.peer = ?2"), params![uid.0, peer.0], read_friend)
 }
 
-fn expect_friend(connection: &Connection, uid: Uid, peer: Uid) -> Outcome<Friend> {
+fn expect_friend(connection: &dyn Sql, uid: Uid, peer: Uid) -> Outcome<Friend> {
     friend(connection, uid, peer)?.map_or_else(|| not_found("no such contact"), Ok)
 }
 
-fn read_friend(row: &Row<'_>) -> rusqlite::Result<Friend> {
+fn read_friend(row: &Row<'_>) -> Outcome<Friend> {
     Ok(Friend {
         uid: Uid(row.get(0)?),
         nickname: row.get(1)?,
@@ -331,6 +331,6 @@ fn read_friend(row: &Row<'_>) -> rusqlite::Result<Friend> {
         friend: row.get(3)?,
         blocked: row.get(4)?,
         since: Millis(row.get(5)?),
-        conversation: row.get::<_, Option<i64>>(6)?.map(ConversationId),
+        conversation: row.get::<Option<i64>>(6)?.map(ConversationId),
     })
 }

@@ -2,15 +2,15 @@
 //!
 //! **Invariant:** a former member's view ends at `visible_to`: title, head, count and last message are those of that moment.
 
+use super::engine::{Row, Sql, params};
 use super::failure::Outcome;
 use super::messages;
 use super::rows::{self, CONVERSATION_COLUMNS};
 use super::transaction::{many, one};
-use rusqlite::{Connection, params};
 use skein_domain::conversation::{Conversation, ConversationView, Kind, Member, Snapshot, Standing};
 use skein_domain::id::{ConversationId, CountNo, Millis, Revision, Seq, Shard, Uid};
 
-pub(super) fn view(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Option<ConversationView>> {
+pub(crate) fn view(connection: &dyn Sql, conversation: ConversationId, uid: Uid) -> Outcome<Option<ConversationView>> {
     let found = one(
         connection,
         concat!(
@@ -26,7 +26,7 @@ pub(super) fn view(connection: &Connection, conversation: ConversationId, uid: U
     found.map(|(conversation, me)| complete(connection, conversation, me)).transpose()
 }
 
-pub(super) const CHANGED: &str = concat!(
+pub(crate) const CHANGED: &str = concat!(
     "SELECT ",
     rows::conversation_columns!(),
     ", ",
@@ -38,8 +38,8 @@ pub(super) const CHANGED: &str = concat!(
 );
 
 /// See [`skein_domain::port::ConversationStore::changed`].
-pub(super) fn changed(
-    connection: &Connection,
+pub(crate) fn changed(
+    connection: &dyn Sql,
     uid: Uid,
     shard: Shard,
     after: Revision,
@@ -50,11 +50,11 @@ pub(super) fn changed(
     found.into_iter().map(|(conversation, me)| complete(connection, conversation, me)).collect()
 }
 
-fn both(row: &rusqlite::Row<'_>) -> rusqlite::Result<(Conversation, Member)> {
+fn both(row: &Row<'_>) -> Outcome<(Conversation, Member)> {
     Ok((rows::conversation(row, 0)?, rows::member(row, CONVERSATION_COLUMNS)?))
 }
 
-fn complete(connection: &Connection, mut conversation: Conversation, me: Member) -> Outcome<ConversationView> {
+fn complete(connection: &dyn Sql, mut conversation: Conversation, me: Member) -> Outcome<ConversationView> {
     if let Some(to) = me.visible_to {
         end_at(connection, &mut conversation, to)?;
         name_as_then(connection, &mut conversation, me.uid)?;
@@ -68,7 +68,7 @@ fn complete(connection: &Connection, mut conversation: Conversation, me: Member)
 }
 
 /// The conversation's head as it was when the entry at `to` was the last.
-fn end_at(connection: &Connection, conversation: &mut Conversation, to: Seq) -> Outcome<()> {
+fn end_at(connection: &dyn Sql, conversation: &mut Conversation, to: Seq) -> Outcome<()> {
     let at = one(
         connection,
         "SELECT seq, count, revision, at FROM entry WHERE conversation = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1",
@@ -82,7 +82,7 @@ fn end_at(connection: &Connection, conversation: &mut Conversation, to: Seq) -> 
 }
 
 /// Whoever left before titles were kept is shown the present one.
-fn name_as_then(connection: &Connection, conversation: &mut Conversation, former: Uid) -> Outcome<()> {
+fn name_as_then(connection: &dyn Sql, conversation: &mut Conversation, former: Uid) -> Outcome<()> {
     let sql = "SELECT title_then FROM member WHERE conversation = ?1 AND uid = ?2";
     let then: Option<Option<String>> = one(connection, sql, params![conversation.id.0, former.0], |row| row.get(0))?;
     if let Some(title) = then.flatten() {
@@ -91,16 +91,16 @@ fn name_as_then(connection: &Connection, conversation: &mut Conversation, former
     Ok(())
 }
 
-fn peer(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Option<(Uid, Seq, Seq)>> {
+fn peer(connection: &dyn Sql, conversation: ConversationId, uid: Uid) -> Outcome<Option<(Uid, Seq, Seq)>> {
     one(
         connection,
-        "SELECT uid, read, delivered FROM member WHERE conversation = ?1 AND uid <> ?2",
+        "SELECT uid, `read`, delivered FROM member WHERE conversation = ?1 AND uid <> ?2",
         params![conversation.0, uid.0],
         |row| Ok((Uid(row.get(0)?), Seq(row.get(1)?), Seq(row.get(2)?))),
     )
 }
 
-pub(super) fn snapshot(connection: &Connection, id: ConversationId) -> Outcome<Option<Snapshot>> {
+pub(crate) fn snapshot(connection: &dyn Sql, id: ConversationId) -> Outcome<Option<Snapshot>> {
     let found =
         one(connection, concat!("SELECT ", rows::conversation_columns!(), " FROM conversation c WHERE c.id = ?1"), params![id.0], |row| {
             rows::conversation(row, 0)
@@ -123,14 +123,14 @@ pub(super) fn snapshot(connection: &Connection, id: ConversationId) -> Outcome<O
     Ok(Some(Snapshot { conversation, members, standing }))
 }
 
-pub(super) fn standing(connection: &Connection, a: Uid, b: Uid) -> Outcome<Standing> {
+pub(crate) fn standing(connection: &dyn Sql, a: Uid, b: Uid) -> Outcome<Standing> {
     let sql = "SELECT friend, blocked FROM contact WHERE uid = ?1 AND peer = ?2";
     let side = |uid: Uid, peer: Uid| one(connection, sql, params![uid.0, peer.0], |row| Ok((row.get(0)?, row.get(1)?)));
     let (of_a, of_b) = (side(a, b)?.unwrap_or((false, false)), side(b, a)?.unwrap_or((false, false)));
     Ok(Standing { friends: of_a.0 && of_b.0, blocked: of_a.1 || of_b.1 })
 }
 
-pub(super) fn member(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Option<Member>> {
+pub(crate) fn member(connection: &dyn Sql, conversation: ConversationId, uid: Uid) -> Outcome<Option<Member>> {
     one(
         connection,
         concat!("SELECT ", rows::member_columns!(), " FROM member m WHERE m.conversation = ?1 AND m.uid = ?2"),

@@ -2,16 +2,24 @@
 //!
 //! **Invariant:** the engine's own words go to the log, never to a client.
 
-use rusqlite::ErrorCode;
 use skein_domain::{Code, Error};
 
 /// What ends a command: a refusal, which concerns it alone, or trouble below it.
 #[derive(Debug)]
 pub(crate) enum Failure {
     Refused(Error),
-    Engine(rusqlite::Error),
+    Engine(Trouble),
     /// A stored value does not read.
     Unreadable(String),
+}
+
+/// What an engine says went wrong, in its own words, and how the store takes it.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub gravity: Gravity,
+    /// `timeout`, `storage_full`, `busy` or `unavailable`; anything else is told as `internal`.
+    pub code: Code,
+    pub reason: String,
 }
 
 pub(crate) type Outcome<T> = Result<T, Failure>;
@@ -21,17 +29,29 @@ pub(crate) type Outcome<T> = Result<T, Failure>;
 pub(crate) enum Gravity {
     /// The command is refused alone.
     Command,
+    /// The engine has rolled the whole transaction back, or will: nothing of it was written, and it may be run again.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "SQLite, alone with its file, never does this"))]
+    Again,
     /// No room: the batch is rolled back and the store goes on.
     Full,
-    /// What is on disk is unknown: the process must end.
+    /// What is on disk is unknown.
     Fatal,
 }
 
 impl Failure {
     pub fn gravity(&self) -> Gravity {
         match self {
-            Failure::Engine(error) => gravity(error),
+            Failure::Engine(trouble) => trouble.gravity,
             Failure::Refused(_) | Failure::Unreadable(_) => Gravity::Command,
+        }
+    }
+
+    /// For the log.
+    pub fn reason(&self) -> &str {
+        match self {
+            Failure::Refused(error) => &error.message,
+            Failure::Engine(trouble) => &trouble.reason,
+            Failure::Unreadable(what) => what,
         }
     }
 
@@ -43,29 +63,19 @@ impl Failure {
                 tracing::error!(what, "stored value does not read");
                 Error::internal()
             }
-            Failure::Engine(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::OperationInterrupted) => timeout(),
-                Some(ErrorCode::DiskFull) => storage_full(),
-                _ => {
-                    tracing::error!(%error, "statement failed");
-                    Error::internal()
+            Failure::Engine(trouble) => match trouble.code {
+                Code::Timeout => timeout(),
+                Code::StorageFull => storage_full(),
+                code => {
+                    tracing::error!(reason = trouble.reason, "statement failed");
+                    match code {
+                        Code::Busy => busy(),
+                        Code::Unavailable => unreachable(),
+                        _ => Error::internal(),
+                    }
                 }
             },
         }
-    }
-}
-
-pub(crate) fn gravity(error: &rusqlite::Error) -> Gravity {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => Gravity::Full,
-        Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Gravity::Fatal,
-        _ => Gravity::Command,
-    }
-}
-
-impl From<rusqlite::Error> for Failure {
-    fn from(error: rusqlite::Error) -> Self {
-        Failure::Engine(error)
     }
 }
 
@@ -107,4 +117,8 @@ pub(crate) fn outcome_unknown() -> Error {
 
 pub(crate) fn closed() -> Error {
     Error::new(Code::Unavailable, "the store is closed")
+}
+
+fn unreachable() -> Error {
+    Error::new(Code::Unavailable, "the database cannot be reached").retry_after(1_000)
 }

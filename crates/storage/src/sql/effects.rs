@@ -3,20 +3,21 @@
 //! Runs in the transaction that writes the entry.
 
 use super::append::{EDITED, Place};
+use super::engine::{Sql, params};
 use super::failure::{Outcome, not_found, refuse};
 use super::rows::role_number;
 use super::transaction::{Transaction, one};
 use super::user_log::{self, Subject};
-use rusqlite::{Connection, params};
+use super::views;
 use skein_domain::Code;
 use skein_domain::body::Body;
 use skein_domain::conversation::Role;
 use skein_domain::entry::EntryEvent;
-use skein_domain::id::{ConversationId, Millis, Seq, Uid};
+use skein_domain::id::{ConversationId, CountNo, Millis, Revision, Seq, Uid};
 use skein_domain::policy::{EMOJI_PER_MESSAGE_MAX, REACTIONS_MAX};
 use skein_domain::port::Append;
 
-pub(super) fn apply(transaction: &mut Transaction<'_>, place: &Place, append: &Append) -> Outcome<()> {
+pub(crate) fn apply(transaction: &mut Transaction<'_>, place: &Place, append: &Append) -> Outcome<()> {
     match &append.event {
         EntryEvent::Message { body, reply_to } => said(transaction, place, append, body.as_ref(), *reply_to),
         EntryEvent::Edited { target, body } => edited(transaction, place, *target, body.as_ref()),
@@ -35,7 +36,7 @@ pub(super) fn apply(transaction: &mut Transaction<'_>, place: &Place, append: &A
 fn said(transaction: &Transaction<'_>, place: &Place, append: &Append, body: Option<&Body>, reply_to: Option<Seq>) -> Outcome<()> {
     let body = body.map(serde_json::to_vec).transpose()?;
     transaction.execute(
-        "INSERT INTO message (conversation, seq, count, at, author, key, body, reply_to) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO message (conversation, seq, count, at, author, `key`, body, reply_to) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         params![
             place.conversation.id.0,
             place.seq.0,
@@ -48,7 +49,7 @@ fn said(transaction: &Transaction<'_>, place: &Place, append: &Append, body: Opt
         ],
     )?;
     transaction.execute(
-        "UPDATE member SET read = ?3, read_count = ?4, delivered = ?3 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
+        "UPDATE member SET `read` = ?3, read_count = ?4, delivered = ?3 WHERE conversation = ?1 AND uid = ?2 AND visible_to IS NULL",
         params![place.conversation.id.0, append.author.0, place.seq.0, place.count.0],
     )?;
     Ok(())
@@ -80,11 +81,11 @@ fn recalled(transaction: &Transaction<'_>, conversation: ConversationId, target:
 }
 
 fn reacted(transaction: &Transaction<'_>, place: &Place, author: Uid, target: Seq, emoji: &str, on: bool) -> Outcome<()> {
-    if on {
-        check_room_for_reaction(transaction.connection, place.conversation.id, (author, target, emoji))?;
+    if on && !is_room_for_reaction(transaction.connection, place.conversation.id, (author, target, emoji))? {
+        return Ok(());
     }
     let sql = if on {
-        "INSERT OR IGNORE INTO reaction (conversation, seq, emoji, uid) VALUES (?1, ?2, ?3, ?4)"
+        "INSERT INTO reaction (conversation, seq, emoji, uid) VALUES (?1, ?2, ?3, ?4)"
     } else {
         "DELETE FROM reaction WHERE conversation = ?1 AND seq = ?2 AND emoji = ?3 AND uid = ?4"
     };
@@ -92,47 +93,61 @@ fn reacted(transaction: &Transaction<'_>, place: &Place, author: Uid, target: Se
     Ok(())
 }
 
-/// Keeps a message's state within a frame, whoever reacts with whatever. Reacting again is no reaction more.
-fn check_room_for_reaction(
-    connection: &Connection,
-    conversation: ConversationId,
-    (author, target, emoji): (Uid, Seq, &str),
-) -> Outcome<()> {
-    let sql = "SELECT count(*), count(DISTINCT emoji), total(emoji = ?3) > 0, total(emoji = ?3 AND uid = ?4) > 0
+/// Keeps a message's state within a frame, whoever reacts with whatever. Reacting again is no reaction more: false.
+fn is_room_for_reaction(connection: &dyn Sql, conversation: ConversationId, (author, target, emoji): (Uid, Seq, &str)) -> Outcome<bool> {
+    let sql = "SELECT count(*), count(DISTINCT emoji), coalesce(max(emoji = ?3), 0), coalesce(max(emoji = ?3 AND uid = ?4), 0)
                FROM reaction WHERE conversation = ?1 AND seq = ?2";
     let found: Option<(i64, i64, bool, bool)> = one(connection, sql, params![conversation.0, target.0, emoji, author.0], |row| {
         Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
     })?;
     let (all, distinct, is_used, is_mine) = found.unwrap_or_default();
     if is_mine {
-        return Ok(());
+        return Ok(false);
     }
     if all >= REACTIONS_MAX || (!is_used && distinct >= EMOJI_PER_MESSAGE_MAX) {
         return refuse(Code::QuotaExceeded, "this message has as many reactions as it can have");
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Those who are members already stay as they are.
-pub(super) fn joined(transaction: &mut Transaction<'_>, place: &Place, uids: &[Uid]) -> Outcome<()> {
+pub(crate) fn joined(transaction: &mut Transaction<'_>, place: &Place, uids: &[Uid]) -> Outcome<()> {
+    let id = place.conversation.id;
     let mut new = 0;
     for uid in uids {
         check_user(transaction.connection, *uid)?;
-        let changed = transaction.execute(
-            "INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
-             VALUES (?1, ?2, ?3, ?4, ?3, ?4, ?3, ?5)
-             ON CONFLICT (conversation, uid) DO UPDATE SET role = 0, visible_from = excluded.visible_from, visible_to = NULL,
-                 join_count = excluded.join_count, read = excluded.read, read_count = excluded.read_count,
-                 delivered = excluded.delivered, revision = excluded.revision
-             WHERE visible_to IS NOT NULL",
-            params![place.conversation.id.0, uid.0, place.seq.0, place.count.0, place.revision.0],
-        )?;
-        if changed > 0 {
-            new += 1;
-            user_log::put(transaction, *uid, Subject::Conversation(place.conversation.id))?;
+        if views::member(transaction.connection, id, *uid)?.is_some_and(|member| member.is_in()) {
+            continue;
         }
+        put_member(transaction, (id, *uid), place.seq, (place.seq, place.count), place.revision)?;
+        user_log::put(transaction, *uid, Subject::Conversation(id))?;
+        new += 1;
     }
-    transaction.execute("UPDATE conversation SET members = members + ?2 WHERE id = ?1", params![place.conversation.id.0, new])?;
+    transaction.execute("UPDATE conversation SET members = members + ?2 WHERE id = ?1", params![id.0, new])?;
+    Ok(())
+}
+
+/// The row of somebody who comes, or comes back: a member who sees from `from` on and has read up to `read`.
+pub(crate) fn put_member(
+    transaction: &Transaction<'_>,
+    (conversation, uid): (ConversationId, Uid),
+    from: Seq,
+    (read, count): (Seq, CountNo),
+    revision: Revision,
+) -> Outcome<()> {
+    let values = params![conversation.0, uid.0, from.0, count.0, read.0, revision.0];
+    let came_back = transaction.execute(
+        "UPDATE member SET role = 0, visible_from = ?3, visible_to = NULL, join_count = ?4, `read` = ?5, read_count = ?4,
+             delivered = ?5, revision = ?6 WHERE conversation = ?1 AND uid = ?2",
+        values,
+    )?;
+    if came_back == 0 {
+        transaction.execute(
+            "INSERT INTO member (conversation, uid, visible_from, join_count, `read`, read_count, delivered, revision)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?4, ?5, ?6)",
+            values,
+        )?;
+    }
     Ok(())
 }
 
@@ -202,7 +217,7 @@ fn check_member(rows_changed: usize) -> Outcome<()> {
     if rows_changed == 0 { refuse(Code::NotMember, "not a member of this conversation") } else { Ok(()) }
 }
 
-pub(super) fn check_user(connection: &Connection, uid: Uid) -> Outcome<()> {
+pub(crate) fn check_user(connection: &dyn Sql, uid: Uid) -> Outcome<()> {
     match one(connection, "SELECT 1 FROM user WHERE uid = ?1", params![uid.0], |_| Ok(()))? {
         Some(()) => Ok(()),
         None => not_found("no such user"),

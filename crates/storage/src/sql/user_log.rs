@@ -6,16 +6,16 @@
 //! **Invariant:** one row per (user, subject); a newer change takes its place.
 
 use super::contacts;
+use super::engine::{Sql, params};
 use super::failure::Outcome;
 use super::rows;
 use super::transaction::{Transaction, one};
 use super::views;
-use rusqlite::{Connection, params};
 use skein_domain::id::{ConversationId, RequestId, Revision, Shard, Uid};
 use skein_domain::push::UserEvent;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Subject {
+pub(crate) enum Subject {
     Request(RequestId),
     Friend(Uid),
     Membership(ConversationId),
@@ -47,26 +47,26 @@ impl Subject {
 }
 
 /// Notes that the subject changed for this user.
-pub(super) fn put(transaction: &mut Transaction<'_>, uid: Uid, subject: Subject) -> Outcome<Revision> {
+pub(crate) fn put(transaction: &mut Transaction<'_>, uid: Uid, subject: Subject) -> Outcome<Revision> {
     let shard = transaction.shard_of(uid);
-    let revision = transaction.next_revision(shard)?;
+    let revision = transaction.next_revision(shard);
     let (kind, subject) = subject.columns();
-    transaction.execute(
-        "INSERT INTO user_entry (uid, kind, subject, shard, revision) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (uid, kind, subject) DO UPDATE SET revision = excluded.revision",
-        params![uid.0, kind, subject, shard.0, revision.0],
-    )?;
+    let values = params![uid.0, kind, subject, shard.0, revision.0];
+    let known = transaction.execute("UPDATE user_entry SET revision = ?5 WHERE uid = ?1 AND kind = ?2 AND subject = ?3", values)?;
+    if known == 0 {
+        transaction.execute("INSERT INTO user_entry (uid, kind, subject, shard, revision) VALUES (?1, ?2, ?3, ?4, ?5)", values)?;
+    }
     Ok(revision)
 }
 
 /// Like [`put`]; answers a revision of `shard`, where the row that changed has its revision.
-pub(super) fn put_with_row(transaction: &mut Transaction<'_>, shard: Shard, uid: Uid, subject: Subject) -> Outcome<Revision> {
+pub(crate) fn put_with_row(transaction: &mut Transaction<'_>, shard: Shard, uid: Uid, subject: Subject) -> Outcome<Revision> {
     let revision = put(transaction, uid, subject)?;
-    if transaction.shard_of(uid) == shard { Ok(revision) } else { transaction.next_revision_without_record(shard) }
+    if transaction.shard_of(uid) == shard { Ok(revision) } else { Ok(transaction.next_revision_without_record(shard)) }
 }
 
 /// What the item says now. `None`: its subject is no more.
-pub(super) fn event(connection: &Connection, uid: Uid, subject: Subject) -> Outcome<Option<UserEvent>> {
+pub(crate) fn event(connection: &dyn Sql, uid: Uid, subject: Subject) -> Outcome<Option<UserEvent>> {
     Ok(match subject {
         Subject::Request(id) => contacts::request(connection, uid, id)?.map(|request| UserEvent::Request { request }),
         Subject::Friend(peer) => contacts::friend(connection, uid, peer)?.map(|friend| UserEvent::Friend { friend }),
@@ -78,7 +78,7 @@ pub(super) fn event(connection: &Connection, uid: Uid, subject: Subject) -> Outc
     })
 }
 
-pub(super) fn own_profile(connection: &Connection, uid: Uid) -> Outcome<Option<skein_domain::account::Profile>> {
+pub(crate) fn own_profile(connection: &dyn Sql, uid: Uid) -> Outcome<Option<skein_domain::account::Profile>> {
     one(connection, "SELECT uid, nickname, signature, findable_by_email, email FROM user WHERE uid = ?1", params![uid.0], |row| {
         Ok(skein_domain::account::Profile { email: Some(row.get(4)?), ..rows::profile(row)? })
     })

@@ -4,12 +4,12 @@
 
 use super::Store;
 use super::contacts::friend_uids;
+use super::engine::{Sql, Statement, params};
 use super::failure::{Outcome, not_found, refuse};
 use super::rows;
 use super::transaction::{Transaction, many, one};
 use super::user_log::{self, Subject};
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
 use skein_domain::account::{DeviceClass, Profile, ProfileChange, SecretHash, Session, User, UserRole};
 use skein_domain::id::{Millis, SessionId, Uid};
 use skein_domain::port::{AccountStore, Audit, NewSession, NewUser, WhichSessions, fold_nickname};
@@ -18,7 +18,11 @@ use skein_domain::{Code, Result};
 /// What a small command is counted as in the writer's batches.
 const BYTES: usize = 512;
 /// A purge lets others in between.
-const PURGED_AT_ONCE: u64 = 1_000;
+const PURGED_AT_ONCE: i64 = 1_000;
+const PURGE: Statement = Statement {
+    sqlite: "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)",
+    mysql: "DELETE FROM session WHERE expires_at < ?1 LIMIT ?2",
+};
 
 #[async_trait]
 impl AccountStore for Store {
@@ -40,7 +44,7 @@ impl AccountStore for Store {
     async fn profiles(&self, uids: &[Uid]) -> Result<Vec<Profile>> {
         let uids = uids.to_vec();
         let sql = "SELECT uid, nickname, signature, findable_by_email FROM user WHERE uid = ?1 AND disabled = 0";
-        let read = move |connection: &Connection| {
+        let read = move |connection: &dyn Sql| {
             let found = uids.iter().map(|uid| one(connection, sql, params![uid.0], rows::profile));
             found.filter_map(Outcome::transpose).collect()
         };
@@ -50,7 +54,7 @@ impl AccountStore for Store {
     async fn profiles_by_nickname(&self, prefix: &str, after: Option<(String, Uid)>, limit: u32) -> Result<Vec<Profile>> {
         let end = after_prefix(prefix);
         let (folded, uid) = after.unwrap_or_else(|| (prefix.to_owned(), Uid(i64::MIN)));
-        let read = move |connection: &Connection| many(connection, BY_NICKNAME, params![folded, uid.0, end, limit], rows::profile);
+        let read = move |connection: &dyn Sql| many(connection, BY_NICKNAME, params![folded, uid.0, end, limit], rows::profile);
         self.readers().read(read).await
     }
 
@@ -68,7 +72,7 @@ impl AccountStore for Store {
             if let Some(audit) = &audit {
                 write_audit(transaction, audit)?;
             }
-            end_sessions(transaction.connection, uid, which)
+            end_sessions(transaction, uid, which)
         };
         self.writer().submit(BYTES, write).await
     }
@@ -99,22 +103,22 @@ impl AccountStore for Store {
     }
 
     async fn renew_session(&self, session: SessionId, seen_at: Millis, expires_at: Millis) -> Result<()> {
-        let sql = "UPDATE session SET seen_at = max(seen_at, ?2), expires_at = max(expires_at, ?3) WHERE id = ?1";
+        let sql = "UPDATE session SET seen_at = CASE WHEN seen_at < ?2 THEN ?2 ELSE seen_at END, \
+                   expires_at = CASE WHEN expires_at < ?3 THEN ?3 ELSE expires_at END WHERE id = ?1";
         let write = move |transaction: &mut Transaction<'_>| transaction.execute(sql, params![session.0, seen_at.0, expires_at.0]);
         self.writer().submit(BYTES, write).await.map(|_| ())
     }
 
     async fn end_sessions(&self, uid: Uid, which: WhichSessions) -> Result<Vec<Session>> {
-        self.writer().submit(BYTES, move |transaction| end_sessions(transaction.connection, uid, which)).await
+        self.writer().submit(BYTES, move |transaction| end_sessions(transaction, uid, which)).await
     }
 
     async fn purge_sessions(&self, before: Millis) -> Result<u64> {
-        let sql = "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)";
         let mut purged = 0;
         loop {
-            let write = move |transaction: &mut Transaction<'_>| transaction.execute(sql, params![before.0, PURGED_AT_ONCE as i64]);
-            let some = self.writer().submit(BYTES, write).await? as u64;
-            purged += some;
+            let write = move |transaction: &mut Transaction<'_>| transaction.execute(PURGE, params![before.0, PURGED_AT_ONCE]);
+            let some = self.writer().submit(BYTES, write).await? as i64;
+            purged += some as u64;
             if some < PURGED_AT_ONCE {
                 return Ok(purged);
             }
@@ -132,7 +136,7 @@ impl AccountStore for Store {
                 return not_found("no such user");
             }
             write_audit(transaction, &audit)?;
-            if disabled { end_sessions(transaction.connection, uid, WhichSessions::All) } else { Ok(Vec::new()) }
+            if disabled { end_sessions(transaction, uid, WhichSessions::All) } else { Ok(Vec::new()) }
         };
         self.writer().submit(BYTES, write).await
     }
@@ -154,7 +158,7 @@ impl AccountStore for Store {
 
     async fn audits(&self, limit: u32) -> Result<Vec<Audit>> {
         let sql = "SELECT at, actor, act, subject, detail FROM audit ORDER BY id DESC LIMIT ?1";
-        let read = move |connection: &Connection| {
+        let read = move |connection: &dyn Sql| {
             many(connection, sql, params![limit], |row| {
                 Ok(Audit { at: Millis(row.get(0)?), actor: row.get(1)?, act: row.get(2)?, subject: row.get(3)?, detail: row.get(4)? })
             })
@@ -163,19 +167,18 @@ impl AccountStore for Store {
     }
 }
 
-pub(super) const BY_NICKNAME: &str = "SELECT uid, nickname, signature, findable_by_email FROM user \
-     WHERE disabled = 0 AND (folded, uid) > (?1, ?2) AND folded < ?3 ORDER BY folded, uid LIMIT ?4";
+pub(crate) const BY_NICKNAME: &str = "SELECT uid, nickname, signature, findable_by_email FROM user \
+     WHERE disabled = 0 AND folded >= ?1 AND folded < ?3 AND (folded > ?1 OR uid > ?2) ORDER BY folded, uid LIMIT ?4";
 
 fn create_user(transaction: &mut Transaction<'_>, user: &NewUser) -> Outcome<Uid> {
-    let inserted = transaction.execute(
-        "INSERT INTO user (email, nickname, folded, password_hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)
-         ON CONFLICT (email) DO NOTHING",
-        params![user.email, user.nickname, fold_nickname(&user.nickname), user.password_hash, user.at.0],
-    )?;
-    if inserted == 0 {
+    if one(transaction.connection, "SELECT 1 FROM user WHERE email = ?1", params![user.email], |_| Ok(()))?.is_some() {
         return refuse(Code::UserExists, "this address has an account");
     }
-    Ok(Uid(transaction.connection.last_insert_rowid()))
+    transaction.execute(
+        "INSERT INTO user (email, nickname, folded, password_hash, created_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![user.email, user.nickname, fold_nickname(&user.nickname), user.password_hash, user.at.0],
+    )?;
+    Ok(Uid(transaction.connection.last_insert_id()))
 }
 
 fn change_profile(transaction: &mut Transaction<'_>, uid: Uid, change: &ProfileChange) -> Outcome<Profile> {
@@ -198,13 +201,13 @@ fn open_session(transaction: &mut Transaction<'_>, new: &NewSession) -> Outcome<
         Some(true) => return refuse(Code::Disabled, "this account is disabled"),
         Some(false) => {}
     }
-    let ended = make_room(transaction.connection, new.uid, new.class, new.at)?;
+    let ended = make_room(transaction, new.uid, new.class, new.at)?;
     transaction.execute(
         "INSERT INTO session (uid, class, secret, client, created_at, seen_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
         params![new.uid.0, new.class.as_str(), new.secret.0, new.client, new.at.0, new.expires_at.0],
     )?;
     let session = Session {
-        id: SessionId(transaction.connection.last_insert_rowid()),
+        id: SessionId(transaction.connection.last_insert_id()),
         uid: new.uid,
         class: new.class,
         client: new.client.clone(),
@@ -216,28 +219,29 @@ fn open_session(transaction: &mut Transaction<'_>, new: &NewSession) -> Outcome<
 }
 
 /// Ends what has expired of this class, and the oldest ones beyond the place needed for one more.
-fn make_room(connection: &Connection, uid: Uid, class: DeviceClass, at: Millis) -> Outcome<Vec<Session>> {
+fn make_room(transaction: &Transaction<'_>, uid: Uid, class: DeviceClass, at: Millis) -> Outcome<Vec<Session>> {
     let sql = concat!("SELECT ", rows::session_columns!(), " FROM session WHERE uid = ?1 AND class = ?2 ORDER BY id DESC");
-    let newest_first = many(connection, sql, params![uid.0, class.as_str()], rows::session)?;
+    let newest_first = many(transaction.connection, sql, params![uid.0, class.as_str()], rows::session)?;
     let (live, mut ended): (Vec<_>, Vec<_>) = newest_first.into_iter().partition(|session| session.expires_at > at);
     ended.extend(live.into_iter().skip(class.sessions_max() - 1));
     for session in &ended {
-        connection.prepare_cached("DELETE FROM session WHERE id = ?1")?.execute(params![session.id.0])?;
+        transaction.execute("DELETE FROM session WHERE id = ?1", params![session.id.0])?;
     }
     Ok(ended)
 }
 
-fn end_sessions(connection: &Connection, uid: Uid, which: WhichSessions) -> Outcome<Vec<Session>> {
-    let (sql, id) = match which {
-        WhichSessions::All => (concat!("DELETE FROM session WHERE uid = ?1 AND id <> ?2 RETURNING ", rows::session_columns!()), 0),
-        WhichSessions::AllBut(keep) => {
-            (concat!("DELETE FROM session WHERE uid = ?1 AND id <> ?2 RETURNING ", rows::session_columns!()), keep.0)
-        }
-        WhichSessions::One(session) => {
-            (concat!("DELETE FROM session WHERE uid = ?1 AND id = ?2 RETURNING ", rows::session_columns!()), session.0)
-        }
-    };
-    many(connection, sql, params![uid.0, id], rows::session)
+fn end_sessions(transaction: &Transaction<'_>, uid: Uid, which: WhichSessions) -> Outcome<Vec<Session>> {
+    let sql = concat!("SELECT ", rows::session_columns!(), " FROM session WHERE uid = ?1 ORDER BY id");
+    let mut ended = many(transaction.connection, sql, params![uid.0], rows::session)?;
+    ended.retain(|session| match which {
+        WhichSessions::All => true,
+        WhichSessions::AllBut(keep) => session.id != keep,
+        WhichSessions::One(one) => session.id == one,
+    });
+    for session in &ended {
+        transaction.execute("DELETE FROM session WHERE id = ?1", params![session.id.0])?;
+    }
+    Ok(ended)
 }
 
 fn write_audit(transaction: &Transaction<'_>, audit: &Audit) -> Outcome<()> {

@@ -5,10 +5,10 @@
 //! **Invariant:** a key names one command of its author for ever; repeating it answers what was answered, and writes nothing.
 
 use super::effects;
+use super::engine::{Row, Sql, params};
 use super::failure::{Failure, Outcome, not_found, refuse};
 use super::rows;
 use super::transaction::{Transaction, one};
-use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
 use skein_domain::conversation::Conversation;
 use skein_domain::entry::EntryEvent;
@@ -17,11 +17,11 @@ use skein_domain::id::{ConversationId, CountNo, IdempotencyKey, Millis, PolicyVe
 use skein_domain::port::{Append, Appended};
 use skein_domain::{Code, Error};
 
-pub(super) const EDITED: i64 = 1;
-pub(super) const RECALLED: i64 = 2;
+pub(crate) const EDITED: i64 = 1;
+pub(crate) const RECALLED: i64 = 2;
 
 /// An append, serialised before it is queued.
-pub(super) struct Draft {
+pub(crate) struct Draft {
     pub append: Append,
     json: Vec<u8>,
     digest: [u8; 16],
@@ -48,7 +48,7 @@ impl Draft {
 }
 
 /// An entry's place: what its effects need to know.
-pub(super) struct Place {
+pub(crate) struct Place {
     pub conversation: Conversation,
     pub seq: Seq,
     pub revision: Revision,
@@ -56,7 +56,7 @@ pub(super) struct Place {
     pub at: Millis,
 }
 
-pub(super) fn append(transaction: &mut Transaction<'_>, draft: &Draft) -> Outcome<Appended> {
+pub(crate) fn append(transaction: &mut Transaction<'_>, draft: &Draft) -> Outcome<Appended> {
     let append = &draft.append;
     let burned = burn_number(transaction, append.conversation)?;
     if !planted(Fault::KeyNotChecked)
@@ -82,14 +82,14 @@ pub(super) fn append(transaction: &mut Transaction<'_>, draft: &Draft) -> Outcom
 /// Writes the entry and moves the head.
 fn write(transaction: &mut Transaction<'_>, draft: &Draft, conversation: Conversation, burned: Option<Seq>) -> Outcome<Place> {
     let append = &draft.append;
-    let revision = transaction.next_revision(conversation.shard)?;
+    let revision = transaction.next_revision(conversation.shard);
     let seq = burned.unwrap_or(conversation.head.next());
     let count = CountNo(conversation.count.0 + i64::from(append.event.is_countable()));
     let at = append.at.max(conversation.head_at);
     let policy_version = PolicyVersion(conversation.policy_version.0 + i64::from(append.event.is_policy()));
     let (kind, target) = kind_and_target(&append.event);
     transaction.execute(
-        "INSERT INTO entry (conversation, seq, shard, revision, count, at, author, key, digest, kind, target, event)
+        "INSERT INTO entry (conversation, seq, shard, revision, count, at, author, `key`, digest, kind, target, event)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             conversation.id.0,
@@ -114,14 +114,14 @@ fn write(transaction: &mut Transaction<'_>, draft: &Draft, conversation: Convers
 }
 
 /// What the key answered the first time, if it is known.
-fn known(connection: &Connection, draft: &Draft) -> Outcome<Option<Appended>> {
+fn known(connection: &dyn Sql, draft: &Draft) -> Outcome<Option<Appended>> {
     let append = &draft.append;
     let found = one(
         connection,
-        "SELECT conversation, digest, shard, seq, revision, at FROM entry WHERE author = ?1 AND key = ?2",
+        "SELECT conversation, digest, shard, seq, revision, at FROM entry WHERE author = ?1 AND `key` = ?2",
         params![append.author.0, append.key.as_str()],
         |row| {
-            let same = row.get::<_, i64>(0)? == append.conversation.0 && row.get::<_, [u8; 16]>(1)? == draft.digest;
+            let same = row.get::<i64>(0)? == append.conversation.0 && row.get::<[u8; 16]>(1)? == draft.digest;
             Ok((same, appended(row, 2)?))
         },
     )?;
@@ -132,12 +132,12 @@ fn known(connection: &Connection, draft: &Draft) -> Outcome<Option<Appended>> {
     }
 }
 
-pub(super) fn conflict<T>() -> Outcome<T> {
+pub(crate) fn conflict<T>() -> Outcome<T> {
     refuse(Code::IdempotencyConflict, "this key was used for something else")
 }
 
 /// Of `shard, seq, revision, at`: an earlier append, told again.
-fn appended(row: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Appended> {
+fn appended(row: &Row<'_>, from: usize) -> Outcome<Appended> {
     Ok(Appended {
         shard: Shard(row.get(from)?),
         seq: Seq(row.get(from + 1)?),
@@ -147,7 +147,7 @@ fn appended(row: &rusqlite::Row<'_>, from: usize) -> rusqlite::Result<Appended> 
     })
 }
 
-pub(super) fn load(connection: &Connection, id: ConversationId) -> Outcome<Conversation> {
+pub(crate) fn load(connection: &dyn Sql, id: ConversationId) -> Outcome<Conversation> {
     let found =
         one(connection, concat!("SELECT ", rows::conversation_columns!(), " FROM conversation c WHERE c.id = ?1"), params![id.0], |row| {
             rows::conversation(row, 0)
@@ -155,8 +155,8 @@ pub(super) fn load(connection: &Connection, id: ConversationId) -> Outcome<Conve
     found.map_or_else(|| not_found("no such conversation"), Ok)
 }
 
-fn check_stored(connection: &Connection, author: Uid, after: &IdempotencyKey) -> Outcome<()> {
-    let sql = "SELECT 1 FROM entry WHERE author = ?1 AND key = ?2";
+fn check_stored(connection: &dyn Sql, author: Uid, after: &IdempotencyKey) -> Outcome<()> {
+    let sql = "SELECT 1 FROM entry WHERE author = ?1 AND `key` = ?2";
     match one(connection, sql, params![author.0, after.as_str()], |_| Ok(()))? {
         Some(()) => Ok(()),
         None => Err(Failure::Refused(Error::new(Code::OutOfOrder, "the message before this one is not stored").retry_after(0))),
@@ -164,7 +164,7 @@ fn check_stored(connection: &Connection, author: Uid, after: &IdempotencyKey) ->
 }
 
 /// The target must be a message with a body. One that is recalled already is answered with its recall, and may be replied to.
-fn check_target(connection: &Connection, event: &EntryEvent, conversation: ConversationId) -> Outcome<Option<Appended>> {
+fn check_target(connection: &dyn Sql, event: &EntryEvent, conversation: ConversationId) -> Outcome<Option<Appended>> {
     let target = match event {
         EntryEvent::Edited { target, .. } | EntryEvent::Recalled { target } | EntryEvent::Reacted { target, .. } => *target,
         EntryEvent::Message { reply_to: Some(target), .. } => *target,

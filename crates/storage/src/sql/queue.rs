@@ -3,8 +3,8 @@
 //! **Invariant:** at most [`COMMANDS_MAX`] commands wait; one more is refused `busy`. The order of pushes is the order
 //! of effects.
 
+use super::command::Command;
 use super::failure::{busy, closed};
-use super::writer::Command;
 use metrics::{Gauge, gauge};
 use skein_domain::Result;
 use std::collections::VecDeque;
@@ -12,11 +12,11 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 const COMMANDS_MAX: usize = 8_192;
 /// One transaction takes at most so many commands …
-pub(super) const BATCH_COMMANDS_MAX: usize = 256;
+pub(crate) const BATCH_COMMANDS_MAX: usize = 256;
 /// … and no further one once it holds so many bytes.
 const BATCH_BYTES_MAX: usize = 1024 * 1024;
 
-pub(super) struct Queue {
+pub(crate) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
     depth: Gauge,

@@ -2,15 +2,15 @@
 //!
 //! **Invariant:** each reader takes the columns of its macro, in that order, from the given column on.
 
-use rusqlite::Row;
-use rusqlite::types::Type;
+use super::engine::{Row, unreadable};
+use super::failure::Outcome;
 use serde::de::DeserializeOwned;
 use skein_domain::account::{DeviceClass, Profile, Session, User, UserRole};
 use skein_domain::conversation::{Conversation, Kind, Member, Role};
 use skein_domain::entry::{Entry, MessageState};
 use skein_domain::id::*;
 
-type Read<T> = rusqlite::Result<T>;
+type Read<T> = Outcome<T>;
 
 macro_rules! conversation_columns {
     () => {
@@ -20,18 +20,18 @@ macro_rules! conversation_columns {
 }
 macro_rules! member_columns {
     () => {
-        "m.conversation, m.uid, m.role, m.visible_from, m.visible_to, m.join_count, m.read, m.read_count, m.delivered, \
+        "m.conversation, m.uid, m.role, m.visible_from, m.visible_to, m.join_count, m.`read`, m.read_count, m.delivered, \
          m.pinned, m.muted, m.draft, m.silenced_until, m.revision"
     };
 }
 macro_rules! entry_columns {
     () => {
-        "e.conversation, e.seq, e.revision, e.count, e.at, e.author, e.key, e.event"
+        "e.conversation, e.seq, e.revision, e.count, e.at, e.author, e.`key`, e.event"
     };
 }
 macro_rules! message_columns {
     () => {
-        "s.conversation, s.seq, s.count, s.at, s.author, s.key, s.body, s.reply_to, s.edited_at"
+        "s.conversation, s.seq, s.count, s.at, s.author, s.`key`, s.body, s.reply_to, s.edited_at"
     };
 }
 macro_rules! user_columns {
@@ -44,20 +44,20 @@ macro_rules! session_columns {
         "id, uid, class, client, created_at, seen_at, expires_at"
     };
 }
-pub(super) use {conversation_columns, entry_columns, member_columns, message_columns, session_columns, user_columns};
+pub(crate) use {conversation_columns, entry_columns, member_columns, message_columns, session_columns, user_columns};
 
-pub(super) const CONVERSATION_COLUMNS: usize = 15;
-pub(super) const ENTRY_COLUMNS: usize = 8;
-pub(super) const MEMBER_COLUMNS: usize = 14;
+pub(crate) const CONVERSATION_COLUMNS: usize = 15;
+pub(crate) const ENTRY_COLUMNS: usize = 8;
+pub(crate) const MEMBER_COLUMNS: usize = 14;
 
-pub(super) fn conversation(row: &Row<'_>, at: usize) -> Read<Conversation> {
+pub(crate) fn conversation(row: &Row<'_>, at: usize) -> Read<Conversation> {
     Ok(Conversation {
         id: ConversationId(row.get(at)?),
         shard: Shard(row.get(at + 1)?),
         kind: kind(row, at + 2)?,
         title: row.get(at + 3)?,
         announcement: row.get(at + 4)?,
-        owner: row.get::<_, Option<i64>>(at + 5)?.map(Uid),
+        owner: row.get::<Option<i64>>(at + 5)?.map(Uid),
         head: Seq(row.get(at + 6)?),
         head_revision: Revision(row.get(at + 7)?),
         head_at: Millis(row.get(at + 8)?),
@@ -70,13 +70,13 @@ pub(super) fn conversation(row: &Row<'_>, at: usize) -> Read<Conversation> {
     })
 }
 
-pub(super) fn member(row: &Row<'_>, at: usize) -> Read<Member> {
+pub(crate) fn member(row: &Row<'_>, at: usize) -> Read<Member> {
     Ok(Member {
         conversation: ConversationId(row.get(at)?),
         uid: Uid(row.get(at + 1)?),
         role: role(row, at + 2)?,
         visible_from: Seq(row.get(at + 3)?),
-        visible_to: row.get::<_, Option<i64>>(at + 4)?.map(Seq),
+        visible_to: row.get::<Option<i64>>(at + 4)?.map(Seq),
         join_count: CountNo(row.get(at + 5)?),
         read: Seq(row.get(at + 6)?),
         read_count: CountNo(row.get(at + 7)?),
@@ -89,7 +89,7 @@ pub(super) fn member(row: &Row<'_>, at: usize) -> Read<Member> {
     })
 }
 
-pub(super) fn entry(row: &Row<'_>) -> Read<Entry> {
+pub(crate) fn entry(row: &Row<'_>) -> Read<Entry> {
     Ok(Entry {
         conversation: ConversationId(row.get(0)?),
         seq: Seq(row.get(1)?),
@@ -103,8 +103,8 @@ pub(super) fn entry(row: &Row<'_>) -> Read<Entry> {
 }
 
 /// Without reactions, which live in rows of their own.
-pub(super) fn message(row: &Row<'_>) -> Read<MessageState> {
-    let body = if row.get_ref(6)? == rusqlite::types::ValueRef::Null { None } else { Some(json(row, 6)?) };
+pub(crate) fn message(row: &Row<'_>) -> Read<MessageState> {
+    let body = if row.is_null(6)? { None } else { Some(json(row, 6)?) };
     Ok(MessageState {
         conversation: ConversationId(row.get(0)?),
         seq: Seq(row.get(1)?),
@@ -113,13 +113,13 @@ pub(super) fn message(row: &Row<'_>) -> Read<MessageState> {
         author: Uid(row.get(4)?),
         key: key(row, 5)?,
         body,
-        reply_to: row.get::<_, Option<i64>>(7)?.map(Seq),
-        edited_at: row.get::<_, Option<i64>>(8)?.map(Millis),
+        reply_to: row.get::<Option<i64>>(7)?.map(Seq),
+        edited_at: row.get::<Option<i64>>(8)?.map(Millis),
         reactions: Vec::new(),
     })
 }
 
-pub(super) fn user(row: &Row<'_>) -> Read<User> {
+pub(crate) fn user(row: &Row<'_>) -> Read<User> {
     Ok(User {
         uid: Uid(row.get(0)?),
         email: row.get(1)?,
@@ -134,16 +134,16 @@ pub(super) fn user(row: &Row<'_>) -> Read<User> {
 }
 
 /// Of `uid, nickname, signature, findable_by_email`: as others see it.
-pub(super) fn profile(row: &Row<'_>) -> Read<Profile> {
+pub(crate) fn profile(row: &Row<'_>) -> Read<Profile> {
     Ok(Profile { uid: Uid(row.get(0)?), nickname: row.get(1)?, signature: row.get(2)?, email: None, findable_by_email: row.get(3)? })
 }
 
-pub(super) fn session(row: &Row<'_>) -> Read<Session> {
+pub(crate) fn session(row: &Row<'_>) -> Read<Session> {
     let class: String = row.get(2)?;
     Ok(Session {
         id: SessionId(row.get(0)?),
         uid: Uid(row.get(1)?),
-        class: DeviceClass::parse(&class).ok_or_else(|| unreadable(2, Type::Text, "unknown device class"))?,
+        class: DeviceClass::parse(&class).ok_or_else(|| unreadable(2, "unknown device class"))?,
         client: row.get(3)?,
         created_at: Millis(row.get(4)?),
         seen_at: Millis(row.get(5)?),
@@ -151,17 +151,17 @@ pub(super) fn session(row: &Row<'_>) -> Read<Session> {
     })
 }
 
-pub(super) fn kind(row: &Row<'_>, at: usize) -> Read<Kind> {
+pub(crate) fn kind(row: &Row<'_>, at: usize) -> Read<Kind> {
     match row.get(at)? {
         0 => Ok(Kind::Direct),
         1 => Ok(Kind::Group),
         2 => Ok(Kind::Room),
         3 => Ok(Kind::Notice),
-        _ => Err(unreadable(at, Type::Integer, "unknown kind of conversation")),
+        _ => Err(unreadable(at, "unknown kind of conversation")),
     }
 }
 
-pub(super) fn kind_number(kind: Kind) -> i64 {
+pub(crate) fn kind_number(kind: Kind) -> i64 {
     match kind {
         Kind::Direct => 0,
         Kind::Group => 1,
@@ -175,11 +175,11 @@ fn role(row: &Row<'_>, at: usize) -> Read<Role> {
         0 => Ok(Role::Member),
         1 => Ok(Role::Admin),
         2 => Ok(Role::Owner),
-        _ => Err(unreadable(at, Type::Integer, "unknown role")),
+        _ => Err(unreadable(at, "unknown role")),
     }
 }
 
-pub(super) fn role_number(role: Role) -> i64 {
+pub(crate) fn role_number(role: Role) -> i64 {
     match role {
         Role::Member => 0,
         Role::Admin => 1,
@@ -188,14 +188,9 @@ pub(super) fn role_number(role: Role) -> i64 {
 }
 
 fn key(row: &Row<'_>, at: usize) -> Read<IdempotencyKey> {
-    IdempotencyKey::parse(row.get_ref(at)?.as_str()?).map_err(|_| unreadable(at, Type::Text, "bad key"))
+    IdempotencyKey::parse(&row.get::<String>(at)?).map_err(|_| unreadable(at, "bad key"))
 }
 
 fn json<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> Read<T> {
-    serde_json::from_slice(row.get_ref(at)?.as_blob()?)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(at, Type::Blob, Box::new(error)))
-}
-
-fn unreadable(at: usize, kind: Type, what: &'static str) -> rusqlite::Error {
-    rusqlite::Error::FromSqlConversionFailure(at, kind, what.into())
+    serde_json::from_slice(row.bytes(at)?).map_err(|error| unreadable(at, &error.to_string()))
 }

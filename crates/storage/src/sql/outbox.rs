@@ -4,12 +4,12 @@
 //! A crash therefore repeats what was published since the last batch; it never skips.
 
 use super::Store;
+use super::engine::{Sql, params};
 use super::failure::Outcome;
 use super::rows::{self, ENTRY_COLUMNS};
 use super::transaction::many;
 use super::user_log::{self, Subject};
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
 use skein_domain::id::{PolicyVersion, Revision, Shard, Uid};
 use skein_domain::port::{LogEvent, LogRecord, Outbox};
 use skein_domain::{Code, Error, Result};
@@ -40,17 +40,17 @@ fn no_such_shard() -> Error {
     Error::new(Code::NotFound, "no such shard")
 }
 
-pub(super) const ENTRY_RECORDS: &str = concat!(
+pub(crate) const ENTRY_RECORDS: &str = concat!(
     "SELECT ",
     rows::entry_columns!(),
     ", c.kind, c.policy_version FROM entry e JOIN conversation c ON c.id = e.conversation
       WHERE e.shard = ?1 AND e.revision > ?2 ORDER BY e.revision LIMIT ?3"
 );
-pub(super) const USER_RECORDS: &str =
+pub(crate) const USER_RECORDS: &str =
     "SELECT revision, uid, kind, subject FROM user_entry WHERE shard = ?1 AND revision > ?2 ORDER BY revision LIMIT ?3";
 
 /// Fewer than `limit` only if there are no more: a reader may take a short answer for the end of the log.
-fn records(connection: &Connection, shard: Shard, after: Revision, limit: u32) -> Outcome<Vec<LogRecord>> {
+fn records(connection: &dyn Sql, shard: Shard, after: Revision, limit: u32) -> Outcome<Vec<LogRecord>> {
     let mut records = Vec::new();
     let mut after = after;
     loop {
@@ -66,7 +66,7 @@ fn records(connection: &Connection, shard: Shard, after: Revision, limit: u32) -
 }
 
 /// Entries and items of user logs, merged; and the revision up to which the page is complete, if there may be more.
-fn page(connection: &Connection, shard: Shard, after: Revision, limit: u32) -> Outcome<(Vec<LogRecord>, Option<Revision>)> {
+fn page(connection: &dyn Sql, shard: Shard, after: Revision, limit: u32) -> Outcome<(Vec<LogRecord>, Option<Revision>)> {
     let mut records = many(connection, ENTRY_RECORDS, params![shard.0, after.0, limit], |row| {
         let (conversation_kind, policy_version) = (rows::kind(row, ENTRY_COLUMNS)?, PolicyVersion(row.get(ENTRY_COLUMNS + 1)?));
         let entry = rows::entry(row)?;

@@ -2,13 +2,13 @@
 
 use super::Store;
 use super::append::{self, Draft};
+use super::command::Writer;
+use super::engine::{Sql, Statement, params};
 use super::failure::{Outcome, outcome_unknown};
 use super::rows;
 use super::transaction::{many, one};
-use super::writer::Writer;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use rusqlite::{Connection, params};
 use skein_domain::Result;
 use skein_domain::entry::{Entry, HistoryPage, MessageState, Reaction};
 use skein_domain::fault::{Fault, planted};
@@ -21,18 +21,18 @@ impl MessageStore for Store {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
         match Draft::new(append) {
             Ok(draft) if planted(Fault::AckBeforeCommit) => ack_before_commit(self.writer(), draft),
-            Ok(draft) => self.writer().submit(draft.bytes(), move |transaction| append::append(transaction, &draft)),
+            Ok(draft) => self.writer().append(draft),
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 
     async fn entries(&self, conversation: ConversationId, from: Seq, to: Seq, limit: u32) -> Result<Vec<Entry>> {
-        let read = move |connection: &Connection| many(connection, ENTRIES, params![conversation.0, from.0, to.0, limit], rows::entry);
+        let read = move |connection: &dyn Sql| many(connection, ENTRIES, params![conversation.0, from.0, to.0, limit], rows::entry);
         self.readers().read(read).await
     }
 
     async fn newest(&self, conversation: ConversationId, to: Seq, after: Revision, limit: u32) -> Result<(Vec<Entry>, bool)> {
-        self.readers().read(move |connection| newest(connection, conversation, to, after, limit as usize)).await
+        self.readers().read(move |connection| newest(connection, conversation, to, after, limit)).await
     }
 
     async fn history(&self, conversation: ConversationId, query: HistoryQuery) -> Result<HistoryPage> {
@@ -52,7 +52,7 @@ impl MessageStore for Store {
     }
 
     async fn revisions(&self) -> Result<Vec<Revision>> {
-        let read = |connection: &Connection| many(connection, "SELECT revision FROM shard ORDER BY id", [], |row| row.get(0).map(Revision));
+        let read = |connection: &dyn Sql| many(connection, "SELECT revision FROM shard ORDER BY id", &[], |row| row.get(0).map(Revision));
         self.readers().read(read).await
     }
 }
@@ -62,9 +62,12 @@ const ACK_HEARD: Duration = Duration::from_millis(2);
 /// A planted fault: the answer leaves from inside the transaction, and what becomes of the commit is not awaited.
 fn ack_before_commit(writer: &Writer, draft: Draft) -> BoxFuture<'static, Result<Appended>> {
     let (ack, acked) = tokio::sync::oneshot::channel();
+    let mut ack = Some(ack);
     let committed = writer.submit(draft.bytes(), move |transaction| {
         let appended = append::append(transaction, &draft)?;
-        let _ = ack.send(appended);
+        if let Some(ack) = ack.take() {
+            let _ = ack.send(appended);
+        }
         // Time for the answer to be heard before the process can be killed in the commit.
         std::thread::park_timeout(ACK_HEARD);
         Ok(())
@@ -77,63 +80,73 @@ fn ack_before_commit(writer: &Writer, draft: Draft) -> BoxFuture<'static, Result
     })
 }
 
-pub(super) const ENTRIES: &str = concat!(
+pub(crate) const ENTRIES: &str = concat!(
     "SELECT ",
     rows::entry_columns!(),
     " FROM entry e WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 ORDER BY e.seq LIMIT ?4"
 );
-pub(super) const NEWEST: &str =
-    concat!("SELECT ", rows::entry_columns!(), " FROM entry e WHERE e.conversation = ?1 AND e.seq <= ?2 ORDER BY e.seq DESC");
+pub(crate) const NEWEST: &str =
+    concat!("SELECT ", rows::entry_columns!(), " FROM entry e WHERE e.conversation = ?1 AND e.seq <= ?2 ORDER BY e.seq DESC LIMIT ?3");
 
 /// Within a conversation revisions ascend with seq, so walking back ends at the first that is too old.
-fn newest(connection: &Connection, conversation: ConversationId, to: Seq, after: Revision, limit: usize) -> Outcome<(Vec<Entry>, bool)> {
-    let mut statement = connection.prepare_cached(NEWEST)?;
-    let mut found = statement.query(params![conversation.0, to.0])?;
+fn newest(connection: &dyn Sql, conversation: ConversationId, to: Seq, after: Revision, limit: u32) -> Outcome<(Vec<Entry>, bool)> {
     let mut entries = Vec::new();
     let mut more = false;
-    while let Some(row) = found.next()? {
-        if row.get::<_, i64>(2)? <= after.0 {
-            break;
+    connection.query(NEWEST.into(), params![conversation.0, to.0, i64::from(limit) + 1], &mut |row| {
+        if row.get::<i64>(2)? <= after.0 {
+            return Ok(false);
         }
-        if entries.len() == limit {
-            more = true;
-            break;
+        more = entries.len() == limit as usize;
+        if !more {
+            entries.push(rows::entry(row)?);
         }
-        entries.push(rows::entry(row)?);
-    }
+        Ok(!more)
+    })?;
     entries.reverse();
     Ok((entries, more))
 }
 
-pub(super) const STATES_BACK: &str = concat!(
+pub(crate) const STATES_BACK: &str = concat!(
     "SELECT ",
     rows::message_columns!(),
     " FROM message s WHERE s.conversation = ?1 AND s.seq BETWEEN ?2 AND ?3 ORDER BY s.seq DESC LIMIT ?4"
 );
-pub(super) const STATES_ON: &str = concat!(
+pub(crate) const STATES_ON: &str = concat!(
     "SELECT ",
     rows::message_columns!(),
     " FROM message s WHERE s.conversation = ?1 AND s.seq BETWEEN ?2 AND ?3 ORDER BY s.seq LIMIT ?4"
 );
-pub(super) const SHOWN_BACK: &str = concat!(
-    "SELECT ",
-    rows::entry_columns!(),
-    " FROM entry e INDEXED BY entry_shown WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.kind > 3 ORDER BY e.seq DESC LIMIT ?4"
-);
-pub(super) const SHOWN_ON: &str = concat!(
-    "SELECT ",
-    rows::entry_columns!(),
-    " FROM entry e INDEXED BY entry_shown WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.kind > 3 ORDER BY e.seq LIMIT ?4"
-);
+macro_rules! select_shown {
+    ($order:literal) => {
+        Statement {
+            sqlite: concat!(
+                "SELECT ",
+                rows::entry_columns!(),
+                " FROM entry e INDEXED BY entry_shown WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.kind > 3 ",
+                $order
+            ),
+            mysql: concat!(
+                "SELECT ",
+                rows::entry_columns!(),
+                " FROM entry e FORCE INDEX (entry_shown) WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.is_shown = 1 ",
+                $order
+            ),
+        }
+    };
+}
+
+pub(crate) const SHOWN_BACK: Statement = select_shown!("ORDER BY e.seq DESC LIMIT ?4");
+pub(crate) const SHOWN_ON: Statement = select_shown!("ORDER BY e.seq LIMIT ?4");
 
 /// Items are messages and shown events alike: one more of each than asked for, merged, and cut to `count`.
-fn history(connection: &Connection, conversation: ConversationId, query: &HistoryQuery) -> Outcome<HistoryPage> {
+fn history(connection: &dyn Sql, conversation: ConversationId, query: &HistoryQuery) -> Outcome<HistoryPage> {
     let from = query.after.map_or(query.from, |after| query.from.max(after.next()));
     let to = query.before.map_or(query.to, |before| query.to.min(Seq(before.0.saturating_sub(1))));
     let on = query.after.is_some() && query.before.is_none();
     let (states, shown) = if on { (STATES_ON, SHOWN_ON) } else { (STATES_BACK, SHOWN_BACK) };
     let count = query.count as usize;
-    let range = params![conversation.0, from.0, to.0, i64::from(query.count) + 1];
+    let one_more = i64::from(query.count) + 1;
+    let range = params![conversation.0, from.0, to.0, one_more];
     let mut messages = many(connection, states, range, rows::message)?;
     let mut events = many(connection, shown, range, rows::entry)?;
 
@@ -155,23 +168,23 @@ fn history(connection: &Connection, conversation: ConversationId, query: &Histor
 }
 
 /// The newest message within `from..=to`.
-pub(super) fn last(connection: &Connection, conversation: ConversationId, from: Seq, to: Seq) -> Outcome<Option<MessageState>> {
+pub(crate) fn last(connection: &dyn Sql, conversation: ConversationId, from: Seq, to: Seq) -> Outcome<Option<MessageState>> {
     let found = one(connection, STATES_BACK, params![conversation.0, from.0, to.0, 1], rows::message)?;
     let mut found: Vec<_> = found.into_iter().collect();
     add_reactions(connection, conversation, &mut found)?;
     Ok(found.pop())
 }
 
-pub(super) const REACTIONS: &str =
+pub(crate) const REACTIONS: &str =
     "SELECT seq, emoji, uid FROM reaction WHERE conversation = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq, emoji, uid";
 
 /// `messages` ascend by seq, and so do their reactions.
-fn add_reactions(connection: &Connection, conversation: ConversationId, messages: &mut [MessageState]) -> Outcome<()> {
+fn add_reactions(connection: &dyn Sql, conversation: ConversationId, messages: &mut [MessageState]) -> Outcome<()> {
     let (Some(first), Some(last)) = (messages.first(), messages.last()) else { return Ok(()) };
-    let mut statement = connection.prepare_cached(REACTIONS)?;
-    let mut found = statement.query(params![conversation.0, first.seq.0, last.seq.0])?;
-    while let Some(row) = found.next()? {
-        let (seq, emoji, uid) = (Seq(row.get(0)?), row.get::<_, String>(1)?, Uid(row.get(2)?));
+    let found = many(connection, REACTIONS, params![conversation.0, first.seq.0, last.seq.0], |row| {
+        Ok((Seq(row.get(0)?), row.get::<String>(1)?, Uid(row.get(2)?)))
+    })?;
+    for (seq, emoji, uid) in found {
         let Ok(index) = messages.binary_search_by_key(&seq, |message| message.seq) else { continue };
         let reactions = &mut messages[index].reactions;
         match reactions.last_mut().filter(|reaction| reaction.emoji == emoji) {

@@ -5,14 +5,14 @@
 
 use super::Store;
 use super::append::{self, Draft, conflict, load};
-use super::effects::check_user;
+use super::effects::{self, check_user};
+use super::engine::{Sql, params};
 use super::failure::{Outcome, not_found, refuse};
 use super::rows::{self, MEMBER_COLUMNS};
 use super::transaction::{Transaction, many, one, shard_of};
 use super::user_log::{self, Subject};
 use super::views;
 use async_trait::async_trait;
-use rusqlite::{Connection, params};
 use skein_domain::conversation::{ConversationView, Kind, Member, RoomInfo, SettingsChange, Snapshot};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, CountNo, Millis, PolicyVersion, Revision, Seq, Shard, Uid};
@@ -57,18 +57,18 @@ impl ConversationStore for Store {
     }
 
     async fn rooms_of(&self, uid: Uid) -> Result<Vec<ConversationId>> {
-        let read = move |connection: &Connection| many(connection, ROOMS_OF, params![uid.0], |row| row.get(0).map(ConversationId));
+        let read = move |connection: &dyn Sql| many(connection, ROOMS_OF, params![uid.0], |row| row.get(0).map(ConversationId));
         self.readers().read(read).await
     }
 
     async fn rooms(&self, before: Option<ConversationId>, limit: u32) -> Result<Vec<RoomInfo>> {
         let before = before.map_or(i64::MAX, |id| id.0);
-        let read = move |connection: &Connection| {
+        let read = move |connection: &dyn Sql| {
             many(connection, ROOMS, params![before, limit], |row| {
                 Ok(RoomInfo {
                     conversation: ConversationId(row.get(0)?),
                     title: row.get(1)?,
-                    owner: row.get::<_, Option<i64>>(2)?.map(Uid),
+                    owner: row.get::<Option<i64>>(2)?.map(Uid),
                     members: row.get(3)?,
                     created_at: Millis(row.get(4)?),
                 })
@@ -78,7 +78,7 @@ impl ConversationStore for Store {
     }
 
     async fn members(&self, conversation: ConversationId, after: Uid, limit: u32) -> Result<Vec<(Member, String)>> {
-        let read = move |connection: &Connection| {
+        let read = move |connection: &dyn Sql| {
             many(connection, MEMBERS, params![conversation.0, after.0, limit], |row| Ok((rows::member(row, 0)?, row.get(MEMBER_COLUMNS)?)))
         };
         self.readers().read(read).await
@@ -107,21 +107,21 @@ impl ConversationStore for Store {
 }
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-pub(super) const CREATED_SINCE: &str = "SELECT count(*) FROM conversation WHERE created_by = ?1 AND created_at >= ?2 AND kind = ?3";
-pub(super) const ROOMS_OF: &str = "SELECT m.conversation FROM member m JOIN conversation c ON c.id = m.conversation \
+pub(crate) const CREATED_SINCE: &str = "SELECT count(*) FROM conversation WHERE created_by = ?1 AND created_at >= ?2 AND kind = ?3";
+pub(crate) const ROOMS_OF: &str = "SELECT m.conversation FROM member m JOIN conversation c ON c.id = m.conversation \
      WHERE m.uid = ?1 AND m.visible_to IS NULL AND c.kind = 2 ORDER BY m.conversation";
-pub(super) const ROOMS: &str =
+pub(crate) const ROOMS: &str =
     "SELECT id, title, owner, members, created_at FROM conversation WHERE kind = 2 AND id < ?1 ORDER BY id DESC LIMIT ?2";
-pub(super) const MEMBERS: &str = concat!(
+pub(crate) const MEMBERS: &str = concat!(
     "SELECT ",
     rows::member_columns!(),
     ", u.nickname FROM member m JOIN user u ON u.uid = m.uid
       WHERE m.conversation = ?1 AND m.uid > ?2 AND m.visible_to IS NULL ORDER BY m.uid LIMIT ?3"
 );
-pub(super) const USER_LOG: &str =
+pub(crate) const USER_LOG: &str =
     "SELECT revision, kind, subject FROM user_entry WHERE uid = ?1 AND revision > ?2 AND kind <> 2 ORDER BY revision LIMIT ?3";
 
-fn user_log(connection: &Connection, uid: Uid, after: Revision, limit: u32) -> Outcome<Vec<(Revision, UserEvent)>> {
+fn user_log(connection: &dyn Sql, uid: Uid, after: Revision, limit: u32) -> Outcome<Vec<(Revision, UserEvent)>> {
     let items = many(connection, USER_LOG, params![uid.0, after.0, limit], |row| {
         Ok((Revision(row.get(0)?), Subject::read(row.get(1)?, row.get(2)?)))
     })?;
@@ -135,12 +135,12 @@ fn user_log(connection: &Connection, uid: Uid, after: Revision, limit: u32) -> O
 
 // === making conversations ===
 
-pub(super) fn direct_of(connection: &Connection, a: Uid, b: Uid) -> Outcome<Option<ConversationId>> {
+pub(crate) fn direct_of(connection: &dyn Sql, a: Uid, b: Uid) -> Outcome<Option<ConversationId>> {
     let sql = "SELECT id FROM conversation WHERE direct_a = ?1 AND direct_b = ?2";
     one(connection, sql, params![a.min(b).0, a.max(b).0], |row| row.get(0).map(ConversationId))
 }
 
-pub(super) fn open_direct(tx: &mut Transaction<'_>, a: Uid, b: Uid, at: Millis) -> Outcome<ConversationId> {
+pub(crate) fn open_direct(tx: &mut Transaction<'_>, a: Uid, b: Uid, at: Millis) -> Outcome<ConversationId> {
     if a == b {
         return refuse(Code::NotSelf, "that is you");
     }
@@ -157,7 +157,7 @@ pub(super) fn open_direct(tx: &mut Transaction<'_>, a: Uid, b: Uid, at: Millis) 
     for uid in [a, b] {
         let revision = user_log::put_with_row(tx, shard, uid, Subject::Conversation(id))?;
         tx.execute(
-            "INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
+            "INSERT INTO member (conversation, uid, visible_from, join_count, `read`, read_count, delivered, revision)
              VALUES (?1, ?2, 1, 0, 0, 0, 0, ?3)",
             params![id.0, uid.0, revision.0],
         )?;
@@ -198,7 +198,7 @@ fn create_room(tx: &mut Transaction<'_>, create: &CreateConversation) -> Outcome
 }
 
 /// What this owner made with this key.
-fn created(connection: &Connection, create: &CreateConversation, kind: Kind) -> Outcome<Option<ConversationId>> {
+fn created(connection: &dyn Sql, create: &CreateConversation, kind: Kind) -> Outcome<Option<ConversationId>> {
     let sql = "SELECT id, kind FROM conversation WHERE created_by = ?1 AND create_key = ?2";
     let found =
         one(connection, sql, params![create.owner.0, create.key.as_str()], |row| Ok((ConversationId(row.get(0)?), rows::kind(row, 1)?)))?;
@@ -218,7 +218,7 @@ fn insert_owned(tx: &mut Transaction<'_>, create: &CreateConversation, kind: Kin
     assign_shard(tx)
 }
 
-fn check_quota(connection: &Connection, create: &CreateConversation, kind: Kind) -> Outcome<()> {
+fn check_quota(connection: &dyn Sql, create: &CreateConversation, kind: Kind) -> Outcome<()> {
     let since = create.at.plus(-DAY_MS).0;
     let made: Option<u32> = one(connection, CREATED_SINCE, params![create.owner.0, since, rows::kind_number(kind)], |row| row.get(0))?;
     if made.unwrap_or(0) < create.per_day_max {
@@ -229,7 +229,7 @@ fn check_quota(connection: &Connection, create: &CreateConversation, kind: Kind)
 
 /// A new conversation's shard follows from its id.
 fn assign_shard(tx: &Transaction<'_>) -> Outcome<(ConversationId, Shard)> {
-    let id = ConversationId(tx.connection.last_insert_rowid());
+    let id = ConversationId(tx.connection.last_insert_id());
     let shard = shard_of(id.0, tx.shards());
     tx.execute("UPDATE conversation SET shard = ?2 WHERE id = ?1", params![id.0, shard.0])?;
     Ok((id, shard))
@@ -244,13 +244,7 @@ fn join_room(tx: &mut Transaction<'_>, room: ConversationId, uid: Uid) -> Outcom
         return Ok(member);
     }
     let revision = user_log::put_with_row(tx, conversation.shard, uid, Subject::Conversation(room))?;
-    tx.execute(
-        "INSERT INTO member (conversation, uid, visible_from, join_count, read, read_count, delivered, revision)
-         VALUES (?1, ?2, 1, ?4, ?3, ?4, ?3, ?5)
-         ON CONFLICT (conversation, uid) DO UPDATE SET role = 0, visible_from = 1, visible_to = NULL, join_count = excluded.join_count,
-             read = excluded.read, read_count = excluded.read_count, delivered = excluded.delivered, revision = excluded.revision",
-        params![room.0, uid.0, conversation.head.0, conversation.count.0, revision.0],
-    )?;
+    effects::put_member(tx, (room, uid), Seq(1), (conversation.head, conversation.count), revision)?;
     tx.execute("UPDATE conversation SET members = members + 1 WHERE id = ?1", params![room.0])?;
     expect_member(tx.connection, room, uid)
 }
@@ -270,12 +264,12 @@ fn leave_room(tx: &mut Transaction<'_>, room: ConversationId, uid: Uid) -> Outco
     expect_member(tx.connection, room, uid)
 }
 
-fn load_room(connection: &Connection, room: ConversationId) -> Outcome<skein_domain::conversation::Conversation> {
+fn load_room(connection: &dyn Sql, room: ConversationId) -> Outcome<skein_domain::conversation::Conversation> {
     let conversation = load(connection, room)?;
     if conversation.kind == Kind::Room { Ok(conversation) } else { not_found("no such room") }
 }
 
-fn expect_member(connection: &Connection, conversation: ConversationId, uid: Uid) -> Outcome<Member> {
+fn expect_member(connection: &dyn Sql, conversation: ConversationId, uid: Uid) -> Outcome<Member> {
     match views::member(connection, conversation, uid)? {
         Some(member) => Ok(member),
         None => refuse(Code::NotMember, "not a member of this conversation"),
@@ -292,7 +286,8 @@ fn move_cursor(tx: &mut Transaction<'_>, id: ConversationId, uid: Uid, mark: Mar
             let read_count = count_at(tx.connection, id, read)?;
             let revision = user_log::put_with_row(tx, conversation.shard, uid, Subject::Membership(id))?;
             tx.execute(
-                "UPDATE member SET read = ?3, read_count = max(read_count, ?4), delivered = max(delivered, ?3), revision = ?5
+                "UPDATE member SET `read` = ?3, read_count = CASE WHEN read_count < ?4 THEN ?4 ELSE read_count END,
+                     delivered = CASE WHEN delivered < ?3 THEN ?3 ELSE delivered END, revision = ?5
                  WHERE conversation = ?1 AND uid = ?2",
                 params![id.0, uid.0, read.0, read_count.0, revision.0],
             )?;
@@ -307,7 +302,7 @@ fn move_cursor(tx: &mut Transaction<'_>, id: ConversationId, uid: Uid, mark: Mar
 }
 
 /// How many countable entries there are up to `seq`.
-fn count_at(connection: &Connection, conversation: ConversationId, seq: Seq) -> Outcome<CountNo> {
+fn count_at(connection: &dyn Sql, conversation: ConversationId, seq: Seq) -> Outcome<CountNo> {
     let sql = "SELECT count FROM entry WHERE conversation = ?1 AND seq <= ?2 ORDER BY seq DESC LIMIT 1";
     let count = one(connection, sql, params![conversation.0, seq.0], |row| row.get(0).map(CountNo))?;
     Ok(count.unwrap_or_default())

@@ -3,7 +3,6 @@
 //! **Invariant:** `committed` never runs ahead of the disk; `published` never goes back. A position is durable with a
 //! later batch, so after a crash publishing may repeat, never skip.
 
-use super::schema::Meta;
 use skein_domain::id::{Epoch, Revision, Shard};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use tokio::sync::watch;
@@ -31,13 +30,13 @@ pub struct Stats {
 
 impl Shared {
     /// `rows`: last revision and position of each shard, in order.
-    pub(super) fn new(meta: &Meta, rows: Vec<(Revision, Revision)>) -> Self {
+    pub fn new(epoch: Epoch, rows: Vec<(Revision, Revision)>) -> Self {
         let shards = rows.into_iter().map(|(revision, published)| ShardState {
             committed: watch::Sender::new(revision),
             published: AtomicI64::new(published.0),
             saved: AtomicI64::new(published.0),
         });
-        Self { epoch: meta.epoch, shards: shards.collect(), commits: AtomicU64::new(0), commands: AtomicU64::new(0) }
+        Self { epoch, shards: shards.collect(), commits: AtomicU64::new(0), commands: AtomicU64::new(0) }
     }
 
     pub fn epoch(&self) -> Epoch {
@@ -52,9 +51,14 @@ impl Shared {
         Stats { commits: self.commits.load(Ordering::Relaxed), commands: self.commands.load(Ordering::Relaxed) }
     }
 
-    pub(super) fn committed(&self, revisions: &[(Shard, Revision)], commands: usize) {
+    pub fn committed(&self, revisions: &[(Shard, Revision)], commands: usize) {
         self.commits.fetch_add(1, Ordering::Relaxed);
         self.commands.fetch_add(commands as u64, Ordering::Relaxed);
+        self.seen(revisions);
+    }
+
+    /// Committed by whomever.
+    pub fn seen(&self, revisions: &[(Shard, Revision)]) {
         for (shard, revision) in revisions {
             let Some(state) = self.shards.get(usize::from(shard.0)) else { continue };
             state.committed.send_if_modified(|last| {
@@ -80,7 +84,7 @@ impl Shared {
     }
 
     /// Positions to write with the next commit.
-    pub(super) fn published_unsaved(&self) -> Vec<(Shard, Revision)> {
+    pub fn published_unsaved(&self) -> Vec<(Shard, Revision)> {
         let positions = self.shards.iter().enumerate().map(|(shard, state)| {
             let published = state.published.load(Ordering::Acquire);
             (published > state.saved.load(Ordering::Acquire)).then_some((Shard(shard as u16), Revision(published)))
@@ -88,7 +92,7 @@ impl Shared {
         positions.flatten().collect()
     }
 
-    pub(super) fn published_saved(&self, positions: &[(Shard, Revision)]) {
+    pub fn published_saved(&self, positions: &[(Shard, Revision)]) {
         for (shard, position) in positions {
             if let Some(state) = self.shards.get(usize::from(shard.0)) {
                 state.saved.store(position.0, Ordering::Release);

@@ -1,0 +1,101 @@
+//! What the ports do, in SQL, whatever engine runs it.
+//!
+//! Owns the statements, the rules of the store (numbers, keys, effects), the queue of commands and the pool of readers. An
+//! engine ([`crate::sqlite`], [`crate::mysql`]) opens connections, commits batches, and says how grave its errors are.
+//!
+//! **Invariant:** every write is a command in a batch of the one writer; every read runs on a reader of the pool. Nothing
+//! runs SQL on a thread of the async runtime.
+
+mod accounts;
+pub(crate) mod append;
+pub(crate) mod command;
+mod contacts;
+mod conversations;
+mod effects;
+pub(crate) mod engine;
+pub(crate) mod failure;
+mod messages;
+mod outbox;
+pub(crate) mod queue;
+pub(crate) mod readers;
+mod rows;
+pub(crate) mod shared;
+#[cfg(test)]
+pub(crate) mod statements;
+pub(crate) mod transaction;
+mod user_log;
+mod views;
+
+use command::Writer;
+use readers::Readers;
+use shared::Shared;
+pub use shared::Stats;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Told once that the disk failed; must not return control to a process that goes on serving.
+pub type Fatal = Box<dyn Fn(&str) + Send + Sync>;
+
+/// A handle to the store; clones share it. The last one dropped closes it.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    parts: Parts,
+    running: Mutex<Option<Ending>>,
+}
+
+/// Waits for the engine's threads and lets go of what they held. Runs once, after the queue was closed.
+pub(crate) type Ending = Box<dyn FnOnce() + Send>;
+
+/// What an engine hands over once it is open.
+pub(crate) struct Parts {
+    pub writer: Writer,
+    pub readers: Readers,
+    pub shared: Arc<Shared>,
+}
+
+impl Store {
+    pub(crate) fn running(parts: Parts, ending: Ending) -> Self {
+        Self { inner: Arc::new(Inner { parts, running: Mutex::new(Some(ending)) }) }
+    }
+
+    /// Does what is queued and lets go of everything. Blocks; idempotent. Commands given later answer `unavailable`.
+    pub fn close(&self) {
+        self.inner.close();
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.inner.parts.shared.stats()
+    }
+
+    pub(crate) fn writer(&self) -> &Writer {
+        &self.inner.parts.writer
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.inner.parts.readers
+    }
+
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.inner.parts.shared
+    }
+}
+
+impl Inner {
+    fn close(&self) {
+        self.parts.writer.close();
+        self.parts.readers.close();
+        let ending = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(end) = ending {
+            end();
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -9,9 +9,11 @@ pub mod accounts;
 pub mod codes;
 pub mod contacts;
 pub mod conversations;
+pub mod guests;
 pub mod messages;
 pub mod nodes;
 pub mod outbox;
+pub mod receipts;
 pub mod sessions;
 mod world;
 
@@ -181,6 +183,30 @@ macro_rules! outbox_suite {
                 committed_wakes_who_waits,
             ]
         );
+    };
+}
+
+#[macro_export]
+macro_rules! guest_registry_suite {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            guests,
+            $make,
+            [
+                the_newest_connection_of_a_key_wins,
+                only_its_own_generation_is_removed_and_only_at_its_node,
+                a_forgotten_guest_is_registered_anew_unless_superseded,
+                guests_are_found_by_key_and_by_mid,
+                empty_rooms_and_silent_nodes_leave_no_counts,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! receipt_store_suite {
+    ($make:expr) => {
+        $crate::conformance_cases!(receipts, $make, [a_receipt_adds_up, a_receipt_is_kept_ten_minutes_after_its_last_change]);
     };
 }
 

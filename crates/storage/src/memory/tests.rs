@@ -1,15 +1,17 @@
-use super::{MemoryCodes, MemoryNodes, MemorySessions};
-use crate::conformance::{ManualClock, codes, nodes, sessions};
+use super::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
+use crate::conformance::{ManualClock, codes, guests, nodes, receipts, sessions};
 use skein_domain::Code;
 use skein_domain::account::{DeviceClass, SecretHash};
 use skein_domain::command::CodePurpose;
 use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
-use skein_domain::port::{CodeLimits, CodeStore, NodeRegistry, Registered, Route, SessionRegistry};
+use skein_domain::port::{CodeLimits, CodeStore, GuestRegistry, NodeRegistry, ReceiptStore, Registered, Route, SessionRegistry};
 use std::sync::Arc;
 
 mod registry {
     use super::*;
     crate::session_registry_suite!((|clock| Arc::new(MemorySessions::new(clock))) as sessions::Maker);
+    crate::guest_registry_suite!((|clock| Arc::new(MemoryGuests::new(clock))) as guests::Maker);
+    crate::receipt_store_suite!((|clock| Arc::new(MemoryReceipts::new(clock))) as receipts::Maker);
     crate::node_registry_suite!((|clock| Arc::new(MemoryNodes::new(clock))) as nodes::Maker);
     crate::code_store_suite!((|| Arc::new(MemoryCodes::default())) as codes::Maker);
 }
@@ -51,4 +53,25 @@ async fn a_full_code_store_forgets_what_is_over_and_then_refuses() {
     put("a@example.org", 0).await.unwrap();
     assert_eq!(put("b@example.org", 1).await.unwrap_err().code, Code::Busy);
     put("b@example.org", 3_600_000).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_guest_registry_sweeps_and_then_refuses() {
+    let clock = Arc::new(ManualClock::default());
+    let registry = MemoryGuests::bounded(clock.clone(), 1);
+    let register = async |key: &str| registry.register(guests::route(key, 0, 1, "a"), 1_000).await;
+    register("one").await.unwrap();
+    assert_eq!(register("two").await.unwrap_err().code, Code::Busy);
+    clock.advance(1_000);
+    register("two").await.unwrap();
+}
+
+#[tokio::test]
+async fn of_too_many_receipts_the_oldest_go() {
+    let store = MemoryReceipts::bounded(Arc::new(ManualClock::default()), 2);
+    for push in ["1", "2", "3"] {
+        store.put(receipts::receipt(push)).await.unwrap();
+    }
+    assert_eq!(store.get(&"1".to_owned()).await.unwrap(), None);
+    assert!(store.get(&"2".to_owned()).await.unwrap().is_some());
 }

@@ -248,6 +248,11 @@ export interface Timeline {
   react(seq: number, emoji: string, on: boolean): Promise<void>;
   /** The reader has seen everything up to `seq`. Grows only; call as often as you like, it is batched. */
   read(seq: number): void;
+  /**
+   * Whether the reader is at the end (assumed until said otherwise). While not, a full window takes no more appends
+   * (`hasNewer`), so that what is being read does not leave at the beginning.
+   */
+  follow(atEnd: boolean): void;
   /** The reader is typing. Call on every input; told at most every 3 s. */
   typing(): void;
   close(): void;
@@ -293,7 +298,9 @@ export interface Conversation {
 
 export interface LastLine {
   readonly author: number;
+  /** As {@link MessageItem.text}; with `segments` mentions can be shown by name. */
   readonly text: string;
+  readonly segments: readonly Segment[];
   readonly recalled: boolean;
   readonly atMs: number;
   readonly state: MessageItem["state"];

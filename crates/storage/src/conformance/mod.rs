@@ -13,6 +13,7 @@ pub mod guests;
 pub mod messages;
 pub mod nodes;
 pub mod outbox;
+pub mod pushes;
 pub mod receipts;
 pub mod sessions;
 mod world;
@@ -20,7 +21,7 @@ mod world;
 pub use world::{ManualClock, World};
 
 use async_trait::async_trait;
-use skein_domain::port::{AccountStore, ContactStore, ConversationStore, MessageStore, Outbox};
+use skein_domain::port::{AccountStore, ContactStore, ConversationStore, MessageStore, Outbox, PushStore};
 use std::sync::Arc;
 
 /// All ports on one store.
@@ -30,19 +31,21 @@ pub struct Ports {
     pub conversations: Arc<dyn ConversationStore>,
     pub accounts: Arc<dyn AccountStore>,
     pub contacts: Arc<dyn ContactStore>,
+    pub pushes: Arc<dyn PushStore>,
 }
 
 impl Ports {
     pub fn of<S>(store: S) -> Self
     where
-        S: MessageStore + Outbox + ConversationStore + AccountStore + ContactStore + Clone,
+        S: MessageStore + Outbox + ConversationStore + AccountStore + ContactStore + PushStore + Clone,
     {
         Self {
             messages: Arc::new(store.clone()),
             outbox: Arc::new(store.clone()),
             conversations: Arc::new(store.clone()),
             accounts: Arc::new(store.clone()),
-            contacts: Arc::new(store),
+            contacts: Arc::new(store.clone()),
+            pushes: Arc::new(store),
         }
     }
 }
@@ -181,6 +184,26 @@ macro_rules! outbox_suite {
                 the_position_never_goes_back,
                 the_position_survives_a_restart,
                 committed_wakes_who_waits,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! push_store_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            pushes,
+            $backend,
+            [
+                an_app_is_made_once_and_is_nobody_to_log_in_or_talk_to,
+                a_revoked_key_stays_revoked,
+                a_live_room_is_bound_to_one_chat_room,
+                tags_are_replaced,
+                a_notice_conversation_is_made_once,
+                a_key_answers_the_first_push_for_a_day,
+                waiting_pushes_come_due_in_order,
+                waiting_pushes_are_bounded_per_app,
             ]
         );
     };

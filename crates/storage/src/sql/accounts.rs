@@ -244,7 +244,7 @@ fn end_sessions(transaction: &Transaction<'_>, uid: Uid, which: WhichSessions) -
     Ok(ended)
 }
 
-fn write_audit(transaction: &Transaction<'_>, audit: &Audit) -> Outcome<()> {
+pub(super) fn write_audit(transaction: &Transaction<'_>, audit: &Audit) -> Outcome<()> {
     transaction.execute(
         "INSERT INTO audit (at, actor, act, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
         params![audit.at.0, audit.actor, audit.act, audit.subject, audit.detail],

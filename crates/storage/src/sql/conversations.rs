@@ -149,6 +149,9 @@ pub(crate) fn open_direct(tx: &mut Transaction<'_>, a: Uid, b: Uid, at: Millis) 
     }
     check_user(tx.connection, a)?;
     check_user(tx.connection, b)?;
+    if one(tx.connection, "SELECT 1 FROM app WHERE uid IN (?1, ?2)", params![a.0, b.0], |_| Ok(()))?.is_some() {
+        return refuse(Code::NotAccepted, "an app is not talked to");
+    }
     tx.execute(
         "INSERT INTO conversation (shard, kind, members, created_at, direct_a, direct_b) VALUES (0, ?1, 2, ?2, ?3, ?4)",
         params![rows::kind_number(Kind::Direct), at.0, a.min(b).0, a.max(b).0],
@@ -228,7 +231,7 @@ fn check_quota(connection: &dyn Sql, create: &CreateConversation, kind: Kind) ->
 }
 
 /// A new conversation's shard follows from its id.
-fn assign_shard(tx: &Transaction<'_>) -> Outcome<(ConversationId, Shard)> {
+pub(super) fn assign_shard(tx: &Transaction<'_>) -> Outcome<(ConversationId, Shard)> {
     let id = ConversationId(tx.connection.last_insert_id());
     let shard = shard_of(id.0, tx.shards());
     tx.execute("UPDATE conversation SET shard = ?2 WHERE id = ?1", params![id.0, shard.0])?;

@@ -16,9 +16,10 @@ pub(crate) mod engine;
 pub(crate) mod failure;
 mod messages;
 mod outbox;
+mod push;
 pub(crate) mod queue;
 pub(crate) mod readers;
-mod rows;
+pub(crate) mod rows;
 pub(crate) mod shared;
 #[cfg(test)]
 pub(crate) mod statements;

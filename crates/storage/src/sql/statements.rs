@@ -1,7 +1,7 @@
 //! The statements whose plans the engines' tests look at: those that run often, or over many rows.
 
 use super::engine::Statement;
-use super::{accounts, contacts, conversations, messages, outbox, views};
+use super::{accounts, contacts, conversations, messages, outbox, push, views};
 
 pub fn that_must_use_an_index() -> Vec<(&'static str, Statement)> {
     vec![
@@ -27,5 +27,8 @@ pub fn that_must_use_an_index() -> Vec<(&'static str, Statement)> {
         ("requests sent", contacts::REQUESTS_SENT.into()),
         ("requests received", contacts::REQUESTS_RECEIVED.into()),
         ("by nickname", accounts::BY_NICKNAME.into()),
+        ("key by hash", push::KEY_BY_HASH.into()),
+        ("due", push::DUE.into()),
+        ("old keys", push::OLD_KEYS.into()),
     ]
 }

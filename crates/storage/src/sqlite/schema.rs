@@ -8,7 +8,11 @@ use skein_domain::id::Epoch;
 use skein_domain::port::{Clock, SystemClock};
 
 /// Migration n takes the schema from version n to n + 1.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_former_title.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_former_title.sql"),
+    include_str!("migrations/0003_push.sql"),
+];
 
 /// Brings the store to this build's version; makes it if it is empty.
 pub(super) fn migrate(connection: &mut Connection, shards: u16) -> Result<(), OpenError> {

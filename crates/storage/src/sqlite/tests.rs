@@ -50,6 +50,7 @@ mod conformance {
     crate::contact_store_suite!(Sqlite::new(1));
     crate::account_store_suite!(Sqlite::new(1));
     crate::outbox_suite!(Sqlite::new(1));
+    crate::push_store_suite!(Sqlite::new(1));
 }
 
 mod conformance_with_shards {
@@ -59,6 +60,7 @@ mod conformance_with_shards {
     crate::contact_store_suite!(Sqlite::new(3));
     crate::account_store_suite!(Sqlite::new(3));
     crate::outbox_suite!(Sqlite::new(3));
+    crate::push_store_suite!(Sqlite::new(3));
 }
 
 /// A store with one group of one, and appends to it.

@@ -9,7 +9,7 @@ use crate::machine;
 use crate::steps::Steps;
 
 /// Optimised, without link-time optimisation: what one wants to wait for.
-const PROFILE: &str = "quick";
+pub(crate) const PROFILE: &str = "quick";
 
 /// Builds `skein` and becomes `skein serve`; returns only when something failed.
 ///
@@ -37,7 +37,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     Err(server.exec()).with_context(|| format!("start `{shown}`"))
 }
 
-fn build_arguments(verb: &'static str) -> [&'static str; 7] {
+pub(crate) fn build_arguments(verb: &'static str) -> [&'static str; 7] {
     [verb, "--profile", PROFILE, "--package", "skein-server", "--bin", "skein"]
 }
 

@@ -2,11 +2,15 @@
 
 use anyhow::Result;
 
-use crate::check;
+use crate::command::{cargo, must_succeed, target_folder};
 use crate::steps::Steps;
+use crate::{check, run};
 
-/// About an hour on two cores.
-const SEEDS: &str = "3000";
+/// About half an hour on two cores.
+const SEEDS: &str = "2000";
+const SCENARIO_ROUNDS: usize = 20;
+/// Tells the tests of `long` to run in full.
+const SOAK: &str = "SKEIN_SOAK";
 
 pub fn soak() -> Result<()> {
     let mut steps = Steps::new();
@@ -16,6 +20,32 @@ pub fn soak() -> Result<()> {
 }
 
 fn all_steps(steps: &mut Steps) -> Result<()> {
+    steps.step("start-up and memory, optimised", start_up)?;
+    steps.step("long connections, 500 members, 10,000 messages", || {
+        let mut long = product_test("long::");
+        must_succeed(long.env(SOAK, "1"), "`SKEIN_SOAK=1 cargo test -p skein-testkit --test product long::` repeats it")
+    })?;
+    steps.step("the scenarios, again and again", scenarios)?;
     steps.step("the checker, long", || check::check(&["--seeds".into(), SEEDS.into()]))?;
     steps.step("the checker finds what is planted", || check::check(&["--self-test".into()]))
+}
+
+/// The bounds that are promised of the program people run.
+fn start_up() -> Result<()> {
+    must_succeed(&mut cargo(run::build_arguments("build")), "read the first error above")?;
+    let mut started = product_test("process::it_is_up_at_once_and_small");
+    started.args(["--", "--nocapture"]).env("SKEIN_BIN", target_folder().join(run::PROFILE).join("skein"));
+    must_succeed(&mut started, "the line above names what took too long or too much")
+}
+
+fn scenarios() -> Result<()> {
+    for round in 1..=SCENARIO_ROUNDS {
+        eprintln!("round {round} of {SCENARIO_ROUNDS}");
+        must_succeed(&mut cargo(["test", "--quiet", "--package", "skein-testkit", "--test", "scenarios"]), "the scenario is named above")?;
+    }
+    Ok(())
+}
+
+fn product_test(filter: &str) -> std::process::Command {
+    cargo(["test", "--package", "skein-testkit", "--test", "product", filter])
 }

@@ -31,11 +31,16 @@ impl Line {
     /// The reply, also if it is an error. Pushes that come in between are kept.
     pub async fn ask(&mut self, request: Request) -> Reply {
         let asked = self.mouth.ask(&request).await.unwrap();
+        self.reply_to(asked).await
+    }
+
+    /// Of several under way, in the order in which they were asked.
+    pub async fn reply_to(&mut self, asked: i32) -> Reply {
         loop {
             match self.hear().await {
                 Heard::Reply { seq, reply } if seq == asked => return reply,
                 Heard::Push(push) => self.heard.push_back(push),
-                Heard::Closed(code) => panic!("closed with {code:?} instead of an answer to {request:?}"),
+                Heard::Closed(code) => panic!("closed with {code:?} instead of an answer to request {asked}"),
                 Heard::Reply { .. } | Heard::Ping(_) => {}
             }
         }

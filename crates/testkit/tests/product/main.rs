@@ -8,6 +8,7 @@
 //! - [`chat`]: order, restarts, cut links, whoever is away.
 //! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
 //! - [`contacts`]: friendship live, and long lists.
+//! - [`long`]: in the long run, and in a crowd; in full in `cargo xtask soak`.
 //! - [`operate`]: configuration, the data folder, administration, metrics.
 //! - [`process`]: start-up, memory, signals, the lock of the folder, limits of the system.
 //! - [`roles`]: more than one process.
@@ -24,6 +25,7 @@ mod connections;
 mod contacts;
 mod http;
 mod line;
+mod long;
 mod operate;
 mod peers;
 mod process;

@@ -12,8 +12,8 @@ use tokio::process::Command;
 
 /// A machine that tests is busy: a start that was held up says nothing, the best of a few says what a start costs.
 const ATTEMPTS: usize = 8;
-/// Of an optimised build; a debug build is given half as much again for its larger program.
-const RESIDENT_KIB_MAX: u64 = if cfg!(debug_assertions) { 60 * 1024 } else { 40 * 1024 };
+/// Of an optimised build, which `cargo xtask soak` names; the debug build of a test may have half as much again.
+const RESIDENT_KIB_MAX: u64 = 40 * 1024;
 
 async fn start(data: &Path) -> (ServerProcess, Duration) {
     let begun = Instant::now();
@@ -48,7 +48,9 @@ async fn it_is_up_at_once_and_small() {
     println!("fresh folder {fresh:.0?}, existing folder {existing:.0?}, {resident} KiB");
     assert!(fresh < Duration::from_secs(1), "a fresh folder: {fresh:?}");
     assert!(existing < Duration::from_millis(200), "an existing folder: {existing:?}");
-    assert!(resident < RESIDENT_KIB_MAX, "{resident} KiB");
+    let is_optimised = std::env::var_os("SKEIN_BIN").is_some();
+    let allowed = if is_optimised { RESIDENT_KIB_MAX } else { RESIDENT_KIB_MAX * 3 / 2 };
+    assert!(resident < allowed, "{resident} KiB");
 }
 
 #[tokio::test]

@@ -122,6 +122,7 @@ export const en = {
     joinRoom: "Find a room",
     create: "New",
     you: "You: ",
+    hello: "Say hello",
     kinds: { direct: "Direct", group: "Group", room: "Room" },
   },
   chat: {

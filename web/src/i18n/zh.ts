@@ -121,6 +121,7 @@ export const zh: Catalogue = {
     joinRoom: "找房间",
     create: "新建",
     you: "我：",
+    hello: "打个招呼吧",
     kinds: { direct: "单聊", group: "群聊", room: "房间" },
   },
   chat: {

@@ -1,13 +1,22 @@
+import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
+import { finish } from "./build/plugins";
 
 /** The server that `npm run dev` speaks to. */
 const server = process.env.SKEIN ?? "http://localhost:8080";
+const outDir = fileURLToPath(new URL("./dist", import.meta.url));
 
 export default defineConfig({
-  plugins: [svelte()],
-  // No inline script or style anywhere: the Content-Security-Policy allows none.
-  build: { target: "es2022", assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+  plugins: [svelte(), finish(outDir)],
+  build: {
+    outDir,
+    emptyOutDir: false,
+    target: "es2022",
+    // No inline script or style anywhere: the Content-Security-Policy allows none.
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+  },
   worker: { format: "es" },
   server: {
     proxy: {

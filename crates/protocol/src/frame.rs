@@ -94,6 +94,11 @@ impl Frame {
         Ok(Self::new(push.op(), 0, push.encode(codec)?))
     }
 
+    /// For a frame that was read as goim reads and is a Skein session's after all.
+    pub fn check_version(&self) -> Result<(), FrameError> {
+        check_version(self.ver)
+    }
+
     /// The header of this frame with a body of so many bytes.
     pub(crate) fn header(&self, body_bytes: usize) -> [u8; HEADER_BYTES] {
         FrameHeader { pack_len: pack_len(body_bytes), ..FrameHeader::of(self) }.encode()
@@ -200,8 +205,8 @@ impl FrameHeader {
         if usize::from(self.header_len) != HEADER_BYTES {
             return Err(FrameError::HeaderLen(self.header_len));
         }
-        if strictness == Strictness::Skein && self.ver != 0 && self.ver & !DEFLATED != VERSION {
-            return Err(FrameError::Version(self.ver));
+        if strictness == Strictness::Skein {
+            check_version(self.ver)?;
         }
         match usize::try_from(self.pack_len).ok().and_then(|len| len.checked_sub(HEADER_BYTES)) {
             Some(len) if len > limits.body_bytes_max => Err(FrameError::TooLarge { len, max: limits.body_bytes_max }),
@@ -223,6 +228,10 @@ impl FrameHeader {
     fn with_body(self, body: Bytes) -> Frame {
         Frame { ver: self.ver, op: self.op, seq: self.seq, body }
     }
+}
+
+fn check_version(ver: u16) -> Result<(), FrameError> {
+    if ver != 0 && ver & !DEFLATED != VERSION { Err(FrameError::Version(ver)) } else { Ok(()) }
 }
 
 /// Every producer bounds its bodies far below the 2 GiB that packLen can say.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use skein_domain::door::{Delivery, Logic};
 use skein_domain::id::NodeId;
 use skein_domain::port::CometAddress;
-use skein_edge::comet::{Comet, Hub};
+use skein_edge::comet::{Clients, Comet, Hub};
 use skein_edge::gate::{ApiKey, Gate};
 use skein_rpc::{Secret, delivery_service, logic_service};
 use std::net::SocketAddr;
@@ -111,7 +111,8 @@ impl Node {
         let listening = bound.addresses();
         if let (Some(listener), Some(comet)) = (bound.tcp, comet.clone()) {
             let (tls, shutdown) = (tls.clone(), edges.clone());
-            spawn(&mut tasks, "tcp listener", async move { comet.serve_tcp(listener, tls, shutdown).await });
+            let clients = if config.compat.goim.on { Clients::SkeinAndGoim } else { Clients::Skein };
+            spawn(&mut tasks, "tcp listener", async move { comet.serve(listener, tls, clients, shutdown).await });
         }
         if let Some(listener) = bound.public {
             let gate = || {

@@ -37,6 +37,10 @@ pub struct Config {
     pub call_deadline_ms: u32,
     /// How often the leases of live connections are renewed, in milliseconds.
     pub renew_interval_ms: u32,
+    /// How often Logic is told how many are in each live room here, in milliseconds; it answers for all nodes.
+    pub online_interval_ms: u32,
+    /// Share of goim's clients this node is to get, against the weights of others.
+    pub weight: u32,
     /// Clients told to reconnect elsewhere per second when this node drains.
     pub drain_per_second: u32,
     /// Web origins besides the server's own whose pages may connect with a cookie, for example "https://chat.example.org".
@@ -62,6 +66,8 @@ impl Default for Config {
             commands_burst: 400,
             call_deadline_ms: 5_000,
             renew_interval_ms: 20_000,
+            online_interval_ms: 10_000,
+            weight: 10,
             drain_per_second: 5_000,
             allowed_origins: Vec::new(),
             listener: listen::Config::default(),
@@ -92,6 +98,8 @@ impl Config {
             ("commands_burst", self.commands_burst),
             ("call_deadline_ms", self.call_deadline_ms),
             ("renew_interval_ms", self.renew_interval_ms),
+            ("online_interval_ms", self.online_interval_ms),
+            ("weight", self.weight),
             ("drain_per_second", self.drain_per_second),
             ("listener.connections_max", self.listener.connections_max),
         ];

@@ -3,9 +3,10 @@
 //! **Invariant:** whoever Logic has registered is unregistered again when the connection is gone, also when it went while
 //! Logic was still judging: the call runs in a task of its own, and its result undoes itself if nobody takes it.
 
-use super::Shared;
-use super::hub::{Hub, reference};
+use super::hub::{Entry, Hub};
+use super::line::Line;
 use super::session::Return;
+use super::shared::Shared;
 use skein_domain::door::{Connect, Connected};
 use skein_domain::push::ConnectionRef;
 use skein_domain::{Code, Error, Result};
@@ -54,7 +55,7 @@ async fn log_in(shared: Arc<Shared>, connect: Connect) -> Result<LoggedIn> {
         Ok(outcome) => outcome?,
         Err(_) => return Err(Error::new(Code::Timeout, "the log-in took too long")),
     };
-    let connection = reference(connected.session.id, generation);
+    let connection = ConnectionRef { session: connected.session.id, generation };
     Ok(LoggedIn { connected, registered: Registered { shared, connection }, since_ms })
 }
 
@@ -72,7 +73,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        self.shared.hub.leave(self.connection);
+        self.shared.hub.seats.leave(self.connection);
         let (shared, connection) = (self.shared.clone(), self.connection);
         self.shared.spawn(async move { disconnect(&shared, connection).await });
     }
@@ -86,6 +87,12 @@ async fn disconnect(shared: &Shared, connection: ConnectionRef) {
         Ok(Err(error)) => tracing::info!(%error, conn = connection.generation.0, "disconnect not recorded"),
         Err(_) => tracing::info!(conn = connection.generation.0, "disconnect not recorded in time"),
     }
+}
+
+/// What the hub is told of the connection.
+pub(super) fn entry(connected: Connected, line: &Line) -> Entry {
+    let Connected { session, rooms, tags, .. } = connected;
+    Entry { session: session.id, uid: session.uid, class: session.class, peer: line.peer.clone(), address: line.address, rooms, tags }
 }
 
 pub(super) fn hello(connected: &Connected, hub: &Hub) -> v1::Hello {

@@ -4,9 +4,12 @@
 //! the drain. Every request becomes one call of the [`Logic`] door; every push comes through the [`Delivery`] door of the
 //! [`Hub`]. Knows no SQL and no business rule.
 //!
-//! - [`connection`]: the one task of a connection; [`session`] judges what it may say; [`calls`] and [`login`] ask Logic.
+//! - [`connection`]: the one task of a connection, around its [`line`]; who speaks on it is its [`talk`]: a [`skein`]
+//!   session of an account, or a [`guest`] of goim's.
+//! - [`session`] judges what a session may say; [`calls`] and [`login`] ask Logic.
 //! - [`wire`]: bytes ↔ messages, both transports; [`convert`]: messages ↔ domain; [`upgrade`]: the WebSocket handshake.
-//! - [`outbound`]: the queue of a connection; [`peer`]: what others hold of it; [`hub`], [`topics`], [`roster`]: finding it.
+//! - [`outbound`]: the queue of a connection; [`peer`]: what others hold of it; [`hub`], [`topics`], [`roster`]: finding it;
+//!   [`upkeep`]: what is done for all.
 //!
 //! **Invariant:** a connection is registered and in the hub before its `hello` leaves, and so before its first page of sync
 //! is read.
@@ -20,16 +23,22 @@ mod calls;
 mod config;
 mod connection;
 mod convert;
+mod guest;
 mod hub;
+mod line;
 mod login;
 mod meters;
 mod outbound;
 mod peer;
 mod roster;
 mod session;
+mod shared;
+mod skein;
+mod talk;
 mod ticks;
 mod topics;
 mod upgrade;
+mod upkeep;
 mod wire;
 
 pub use config::{Config, ConfigError};
@@ -41,23 +50,25 @@ pub(crate) use upgrade::{Opening, Refusal, answer as upgrade_answer};
 use crate::listen::{self, Permit};
 use bytes::Bytes;
 use connection::Connection;
-use peer::{Patience, Peer};
-use skein_domain::door::{Logic, NodeLoad};
+use guest::Guest;
+use line::Line;
+use shared::Shared;
+use skein::Skein;
+use skein_domain::door::Logic;
 use skein_domain::port::CometAddress;
-use skein_domain::push::ConnectionRef;
-use skein_protocol::CloseCode;
+use skein_protocol::Codec;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
+use talk::Talk;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use wire::{Form, Variant};
 
-/// Connections whose leases are renewed in one call.
-const RENEW_MAX: usize = 1_000;
 /// How often a drain looks at the clock.
 const DRAIN_TICK: Duration = Duration::from_millis(50);
 
@@ -67,24 +78,29 @@ pub struct Comet {
     shared: Arc<Shared>,
 }
 
-struct Shared {
-    hub: Arc<Hub>,
-    logic: Arc<dyn Logic>,
-    address: CometAddress,
-    /// Connections, and what they left to be done.
-    tracker: TaskTracker,
-    draining: CancellationToken,
+/// Whom a listener of frames or of goim's WebSockets takes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clients {
+    /// Accounts over TCP.
+    Skein,
+    /// Accounts and goim's guests over TCP: op 7 tells them apart.
+    SkeinAndGoim,
+    /// goim's guests over WebSocket, path `/sub`.
+    GoimWebSocket,
 }
 
-impl Shared {
-    fn is_draining(&self) -> bool {
-        self.draining.is_cancelled()
+impl Clients {
+    fn transport(self) -> Transport {
+        match self {
+            Clients::Skein | Clients::SkeinAndGoim => Transport::Tcp,
+            Clients::GoimWebSocket => Transport::WebSocket,
+        }
     }
 
-    /// Outside a runtime, when a process ends, there is nobody left to tell.
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.tracker.spawn_on(task, &runtime);
+    fn name(self) -> &'static str {
+        match self {
+            Clients::Skein | Clients::SkeinAndGoim => "tcp",
+            Clients::GoimWebSocket => "goim_websocket",
         }
     }
 }
@@ -104,25 +120,32 @@ impl Comet {
         &self.shared.hub.config
     }
 
-    /// Frames over TCP. Accepts until `shutdown`; connections live on until they are drained.
-    pub async fn serve_tcp(&self, listener: TcpListener, tls: Option<TlsAcceptor>, shutdown: CancellationToken) {
+    /// Accepts until `shutdown`; connections live on until they are drained.
+    pub async fn serve(&self, listener: TcpListener, tls: Option<TlsAcceptor>, clients: Clients, shutdown: CancellationToken) {
         let serve = |stream: TcpStream, from: SocketAddr, permit: Permit| match tls.clone() {
-            None => self.open_tcp(stream, from.ip(), permit),
+            None => self.open(stream, from.ip(), clients, permit),
             Some(tls) => {
                 let (comet, patience) = (self.clone(), self.config().listener.tls_timeout());
                 self.shared.spawn(async move {
                     if let Some(stream) = listen::handshake(&tls, stream, patience).await {
-                        comet.open_tcp(stream, from.ip(), permit);
+                        comet.open(stream, from.ip(), clients, permit);
                     }
                 });
             }
         };
-        listen::accept("tcp", listener, &self.config().listener, &shutdown, serve).await;
+        listen::accept(clients.name(), listener, &self.config().listener, &shutdown, serve).await;
     }
 
-    fn open_tcp<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, from: IpAddr, permit: Permit) {
-        let connection = Connection::new(self.shared.clone(), stream, Transport::Tcp, from, Bytes::new(), permit);
-        self.shared.spawn(connection);
+    fn open<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(&self, stream: S, from: IpAddr, clients: Clients, permit: Permit) {
+        let variant = Guest::variant(clients.transport());
+        let line = Line::new(self.shared.clone(), variant, from, &[], permit);
+        let talk = match clients {
+            Clients::Skein => Talk::Skein(Skein::new(&line)),
+            Clients::SkeinAndGoim | Clients::GoimWebSocket => {
+                Talk::Guest(Guest::new(clients.transport(), clients == Clients::SkeinAndGoim))
+            }
+        };
+        self.shared.spawn(Connection::new(stream, line, talk));
     }
 
     /// A socket that has left the HTTP stack; `unread` is what was read of it too far.
@@ -130,8 +153,10 @@ impl Comet {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let connection = Connection::new(self.shared.clone(), stream, Transport::WebSocket, from, unread, permit);
-        self.shared.spawn(connection.open(opening));
+        let variant = Variant { transport: Transport::WebSocket, form: Form::Frame(Codec::default()), deflate: false };
+        let mut line = Line::new(self.shared.clone(), variant, from, &unread, permit);
+        let talk = Talk::Skein(Skein::open(&mut line, opening));
+        self.shared.spawn(Connection::new(stream, line, talk));
     }
 
     /// For a socket on its way to [`Comet::open_websocket`].
@@ -143,72 +168,9 @@ impl Comet {
         self.shared.is_draining()
     }
 
-    /// What the node does for all connections: holds them to their limits, renews their leases. Ends with `shutdown`,
-    /// which comes after [`Comet::drain`].
+    /// What the node does for all connections. Ends with `shutdown`, which comes after [`Comet::drain`].
     pub async fn run(&self, shutdown: CancellationToken) {
-        let work = async { tokio::join!(self.sweep_for_ever(), self.renew_for_ever()) };
-        shutdown.run_until_cancelled(work).await;
-    }
-
-    async fn sweep_for_ever(&self) {
-        let mut ticks = interval(self.config().sweep_interval());
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.sweep().await;
-        }
-    }
-
-    async fn sweep(&self) {
-        let (hub, config) = (&self.shared.hub, self.config());
-        let patience = Patience {
-            heartbeat_ms: config.heartbeat_timeout_ms.into(),
-            ping_ms: config.ping_after_ms.into(),
-            stall_ms: config.stall_timeout_ms.into(),
-        };
-        let now_ms = hub.ticks.now_ms();
-        let mut queued = 0;
-        let look = |peer: &Arc<Peer>| {
-            peer.sweep(now_ms, patience);
-            queued += peer.queued_bytes();
-        };
-        hub.roster.for_each(look).await;
-        hub.meters.queue_bytes.set(queued as f64);
-    }
-
-    async fn renew_for_ever(&self) {
-        let mut ticks = interval(Duration::from_millis(self.config().renew_interval_ms.into()));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.renew().await;
-        }
-    }
-
-    /// Also with no connection: it is the node's own sign of life.
-    async fn renew(&self) {
-        let live = self.shared.hub.live();
-        if live.is_empty() {
-            return self.renew_some(0, Vec::new()).await;
-        }
-        for some in live.chunks(RENEW_MAX) {
-            self.renew_some(live.len(), some.to_vec()).await;
-        }
-    }
-
-    async fn renew_some(&self, connections: usize, some: Vec<ConnectionRef>) {
-        let load = NodeLoad {
-            node: self.shared.hub.node.clone(),
-            comet: self.shared.address.clone(),
-            connections: u32::try_from(connections).unwrap_or(u32::MAX),
-            draining: self.is_draining(),
-        };
-        match timeout(self.config().call_deadline(), self.shared.logic.renew(load, some)).await {
-            // Revoked or replaced, only Logic knows which: whoever may come back is let in again.
-            Ok(Ok(gone)) => gone.into_iter().for_each(|connection| self.shared.hub.close(connection, CloseCode::GoingAway)),
-            Ok(Err(error)) => tracing::warn!(%error, "leases not renewed"),
-            Err(_) => tracing::warn!("leases not renewed in time"),
-        }
+        shutdown.run_until_cancelled(upkeep::run(&self.shared)).await;
     }
 
     /// Tells every client to come back elsewhere, spread over the time others need to take them in, lets what is in flight
@@ -216,14 +178,14 @@ impl Comet {
     pub async fn drain(&self, limit: Duration) {
         self.shared.draining.cancel();
         // So that nobody is sent here any more.
-        self.renew_some(self.shared.hub.live().len(), Vec::new()).await;
+        upkeep::renew_some(&self.shared, Vec::new()).await;
         self.tell_to_go().await;
         self.shared.tracker.close();
         let ended = async {
             let mut ticks = interval(DRAIN_TICK);
             while timeout(Duration::ZERO, self.shared.tracker.wait()).await.is_err() {
                 ticks.tick().await;
-                self.sweep().await;
+                upkeep::sweep(&self.shared).await;
             }
         };
         if timeout(limit, ended).await.is_err() {

@@ -1,10 +1,14 @@
 //! What waits for one connection, counted in bytes. No IO.
 //!
-//! **Bound:** `bytes_max` (64 KiB) per connection; one larger frame passes an empty queue. At the bound the queued pushes are
-//! discarded and one `resync` takes their place; from then on the connection is *resyncing* and gets no push until its
-//! last page of sync is answered. Replies are never discarded; if they alone exceed the bound the connection is slow.
+//! **Bound:** `bytes_max` (64 KiB) per connection; one larger frame passes an empty queue. At the bound the oldest live
+//! pushes make room. If that is not enough the queued pushes of chat are discarded and one `resync` takes their place;
+//! from then on the connection is *resyncing* and gets no such push until its last page of sync is answered. Replies are
+//! never discarded; if they alone exceed the bound the connection is slow.
 //!
-//! **Invariant:** a push that is left out is covered by a page of sync that is read later, or by another `resync`. Pushes
+//! **Invariant:** live pushes (see [`Outbound::offer_live`]) are nobody's resync: no sync covers them, and none is asked for
+//! in their place.
+//!
+//! **Invariant:** a push of chat that is left out is covered by a page of sync that is read later, or by another `resync`. Pushes
 //! that come while a page is being read may be missing in it, so they are held, within the same bound, and let go behind
 //! the last page; if they do not fit, another `resync` follows.
 
@@ -18,6 +22,8 @@ pub(super) struct Outbound {
     /// Of the queue.
     push_bytes: usize,
     /// Of the queue.
+    live_bytes: usize,
+    /// Of the queue.
     kept_bytes: usize,
     /// Taken for writing, not yet written.
     writing_bytes: usize,
@@ -28,7 +34,14 @@ pub(super) struct Outbound {
 
 struct Queued {
     bytes: Bytes,
-    is_push: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Kept,
+    Push,
+    Live,
 }
 
 #[derive(Default)]
@@ -52,11 +65,17 @@ struct Held {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offered {
     Queued,
+    /// Queued, and so many older live pushes were given up for it.
+    Displacing(usize),
+    /// A live push for which there is no room.
+    Dropped,
     /// The connection is being resynced: sync will tell.
     LeftOut,
     /// This push and so many queued ones were given up for one `resync`.
     Overflowed(usize),
     Closed,
+    /// It has no form that this peer reads.
+    NotForIt,
 }
 
 impl Outbound {
@@ -70,22 +89,66 @@ impl Outbound {
             Flow::Paging(held) => return held.offer(push, bytes_max),
             Flow::Live => {}
         }
-        let waiting = self.waiting_bytes();
-        if waiting > 0 && waiting + push.len() > bytes_max {
-            return Offered::Overflowed(self.overflow(resync));
+        match self.make_room(push.len(), bytes_max) {
+            None => Offered::Overflowed(self.overflow(resync)),
+            Some(displaced) => {
+                self.enqueue(push.clone(), Kind::Push);
+                queued_at_the_price_of(displaced)
+            }
         }
-        self.enqueue_push(push.clone());
-        Offered::Queued
     }
 
-    fn enqueue_push(&mut self, bytes: Bytes) {
-        self.push_bytes += bytes.len();
-        self.queue.push_back(Queued { bytes, is_push: true });
+    /// A push that nothing makes up for, and nothing needs to.
+    pub fn offer_live(&mut self, push: &Bytes, bytes_max: usize) -> Offered {
+        if self.closed {
+            return Offered::Closed;
+        }
+        match self.make_room(push.len(), bytes_max) {
+            None => Offered::Dropped,
+            Some(displaced) => {
+                self.enqueue(push.clone(), Kind::Live);
+                queued_at_the_price_of(displaced)
+            }
+        }
+    }
+
+    /// Gives up as many of the oldest live pushes as it takes, and says how many; `None`, and none, if all are not enough.
+    fn make_room(&mut self, bytes: usize, bytes_max: usize) -> Option<usize> {
+        let waiting = self.waiting_bytes();
+        if waiting == 0 || waiting + bytes <= bytes_max {
+            return Some(0);
+        }
+        let rest = waiting - self.live_bytes;
+        if rest > 0 && rest + bytes > bytes_max {
+            return None;
+        }
+        let mut displaced = 0;
+        while self.waiting_bytes() > 0 && self.waiting_bytes() + bytes > bytes_max {
+            // The first of all, but for replies.
+            let oldest = self.queue.iter().position(|queued| queued.kind == Kind::Live)?;
+            let given_up = self.queue.remove(oldest)?;
+            self.live_bytes -= given_up.bytes.len();
+            displaced += 1;
+        }
+        Some(displaced)
+    }
+
+    fn enqueue(&mut self, bytes: Bytes, kind: Kind) {
+        *self.count(kind) += bytes.len();
+        self.queue.push_back(Queued { bytes, kind });
+    }
+
+    fn count(&mut self, kind: Kind) -> &mut usize {
+        match kind {
+            Kind::Kept => &mut self.kept_bytes,
+            Kind::Push => &mut self.push_bytes,
+            Kind::Live => &mut self.live_bytes,
+        }
     }
 
     fn overflow(&mut self, resync: impl FnOnce() -> Option<Bytes>) -> usize {
         let before = self.queue.len();
-        self.queue.retain(|queued| !queued.is_push);
+        self.queue.retain(|queued| queued.kind != Kind::Push);
         self.push_bytes = 0;
         let discarded = before - self.queue.len();
         if planted(Fault::ResyncLost) {
@@ -101,8 +164,7 @@ impl Outbound {
     /// Queues a frame that is never discarded: replies, `hello`, `resync`, `goAway`, control frames.
     pub fn keep(&mut self, bytes: Bytes) {
         if !self.closed {
-            self.kept_bytes += bytes.len();
-            self.queue.push_back(Queued { bytes, is_push: false });
+            self.enqueue(bytes, Kind::Kept);
         }
     }
 
@@ -117,7 +179,7 @@ impl Outbound {
     }
 
     pub fn waiting_bytes(&self) -> usize {
-        self.push_bytes + self.kept_bytes + self.writing_bytes
+        self.push_bytes + self.live_bytes + self.kept_bytes + self.writing_bytes
     }
 
     /// A page of sync is about to be read: pushes from now on may be missing in it.
@@ -145,18 +207,26 @@ impl Outbound {
         }
         self.flow = Flow::Live;
         for push in held.pushes {
-            self.enqueue_push(push);
+            self.enqueue(push, Kind::Push);
         }
         false
     }
 
-    /// Moves everything queued to `writing`, in order.
-    pub fn take(&mut self, writing: &mut VecDeque<Bytes>) {
-        self.writing_bytes += self.push_bytes + self.kept_bytes;
-        self.push_bytes = 0;
-        self.kept_bytes = 0;
-        // An idle connection holds no buffer.
-        writing.extend(std::mem::take(&mut self.queue).into_iter().map(|queued| queued.bytes));
+    /// Moves what is queued to `writing`, in order, until `bytes_max` is reached.
+    pub fn take(&mut self, writing: &mut VecDeque<Bytes>, bytes_max: usize) {
+        let mut taken = 0;
+        while taken < bytes_max
+            && let Some(Queued { bytes, kind }) = self.queue.pop_front()
+        {
+            taken += bytes.len();
+            *self.count(kind) -= bytes.len();
+            writing.push_back(bytes);
+        }
+        self.writing_bytes += taken;
+        if self.queue.is_empty() {
+            // An idle connection holds no buffer.
+            self.queue = VecDeque::new();
+        }
     }
 
     pub fn written(&mut self, bytes: usize) {
@@ -167,8 +237,7 @@ impl Outbound {
     pub fn close(&mut self, discard: bool, last: Option<Bytes>) {
         if discard {
             self.queue.clear();
-            self.push_bytes = 0;
-            self.kept_bytes = 0;
+            (self.push_bytes, self.live_bytes, self.kept_bytes) = (0, 0, 0);
         }
         if let Some(last) = last {
             self.keep(last);
@@ -176,6 +245,10 @@ impl Outbound {
         self.flow = Flow::Live;
         self.closed = true;
     }
+}
+
+fn queued_at_the_price_of(displaced: usize) -> Offered {
+    if displaced == 0 { Offered::Queued } else { Offered::Displacing(displaced) }
 }
 
 impl Held {
@@ -206,7 +279,7 @@ mod tests {
 
     fn drain(outbound: &mut Outbound) -> Vec<Bytes> {
         let mut writing = VecDeque::new();
-        outbound.take(&mut writing);
+        outbound.take(&mut writing, usize::MAX);
         writing.iter().for_each(|bytes| outbound.written(bytes.len()));
         writing.into()
     }
@@ -228,7 +301,7 @@ mod tests {
         let mut outbound = Outbound::default();
         offer(&mut outbound, "aaaaaaaa");
         let mut writing = VecDeque::new();
-        outbound.take(&mut writing);
+        outbound.take(&mut writing, usize::MAX);
         assert_eq!(offer(&mut outbound, "bbb"), Offered::Overflowed(0));
         outbound.written(8);
         assert_eq!(outbound.waiting_bytes(), 1);
@@ -287,6 +360,48 @@ mod tests {
         assert_eq!(offer(&mut outbound, "a"), Offered::Queued);
         assert!(!outbound.sync_ends(false, || Some(bytes("R"))));
         assert_eq!(drain(&mut outbound), [bytes("a")]);
+    }
+
+    fn offer_live(outbound: &mut Outbound, text: &'static str) -> Offered {
+        outbound.offer_live(&bytes(text), MAX)
+    }
+
+    #[test]
+    fn at_the_bound_the_oldest_live_pushes_go_and_replies_stay() {
+        let mut outbound = Outbound::default();
+        offer_live(&mut outbound, "aaa");
+        outbound.keep(bytes("ack"));
+        offer_live(&mut outbound, "bbb");
+        assert_eq!(offer_live(&mut outbound, "ccccc"), Offered::Displacing(2));
+        assert_eq!(drain(&mut outbound), [bytes("ack"), bytes("ccccc")]);
+        outbound.keep(bytes("a long reply"));
+        assert_eq!(offer_live(&mut outbound, "x"), Offered::Dropped);
+    }
+
+    #[test]
+    fn live_pushes_make_room_for_chat_and_cause_no_resync() {
+        let mut outbound = Outbound::default();
+        offer_live(&mut outbound, "aaaa");
+        offer_live(&mut outbound, "bbbb");
+        assert_eq!(offer(&mut outbound, "chat"), Offered::Displacing(1));
+        assert_eq!(offer(&mut outbound, "chats"), Offered::Displacing(1));
+        assert_eq!(offer(&mut outbound, "zz"), Offered::Overflowed(2));
+        assert_eq!(offer_live(&mut outbound, "live"), Offered::Queued, "no sync would bring it");
+        assert_eq!(drain(&mut outbound), [bytes("R"), bytes("live")]);
+    }
+
+    #[test]
+    fn what_is_taken_in_parts_keeps_its_order() {
+        let mut outbound = Outbound::default();
+        for text in ["aa", "bb", "cc"] {
+            offer_live(&mut outbound, text);
+        }
+        let mut writing = VecDeque::new();
+        outbound.take(&mut writing, 3);
+        assert_eq!(writing, [bytes("aa"), bytes("bb")]);
+        assert_eq!(outbound.waiting_bytes(), 6);
+        outbound.take(&mut writing, 3);
+        assert_eq!(writing.back(), Some(&bytes("cc")));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! it. The lock is held for a few moves of bytes, never across IO.
 
 use super::outbound::{Offered, Outbound};
-use super::wire::{Encoded, Transport, Variant};
+use super::wire::{Encoded, Form, Transport, Variant};
 use bytes::Bytes;
 use futures_util::task::AtomicWaker;
 use skein_domain::id::Generation;
@@ -81,11 +81,15 @@ impl Peer {
 
     /// Puts a push on the queue, in the form this peer reads.
     pub fn offer(&self, push: &mut Encoded, bytes_max: usize, resync_after_ms: u32) -> Offered {
-        let variant = self.variant();
-        let Some(bytes) = push.bytes(variant) else {
-            return Offered::LeftOut;
+        let is_live = push.is_live();
+        let Some(bytes) = push.bytes(self.variant()) else {
+            return Offered::NotForIt;
         };
-        let offered = self.lock().outbound.offer(bytes, bytes_max, || self.resync(resync_after_ms));
+        let offered = if is_live {
+            self.lock().outbound.offer_live(bytes, bytes_max)
+        } else {
+            self.lock().outbound.offer(bytes, bytes_max, || self.resync(resync_after_ms))
+        };
         self.waker.wake();
         offered
     }
@@ -99,17 +103,21 @@ impl Peer {
         self.order(|orders| orders.close = orders.close.or(Some(code)));
     }
 
-    /// Holds the connection to its limits.
+    /// Holds the connection to its limits. A guest's only sign of life is op 2, which moves its deadline; it is not pinged.
     pub fn sweep(&self, now_ms: u64, patience: Patience) {
         let since = |at_ms: u64| now_ms.saturating_sub(at_ms);
         let heard_ms = self.heard_ms.load(Relaxed);
+        let is_guest = self.variant().form == Form::Goim;
         if self.deadline_ms.load(Relaxed) <= now_ms {
             self.order(|orders| orders.expired = true);
-        } else if since(heard_ms) >= patience.heartbeat_ms {
+        } else if !is_guest && since(heard_ms) >= patience.heartbeat_ms {
             self.order_close(CloseCode::HeartbeatTimeout);
         } else if since(self.stalled_ms.load(Relaxed)) >= patience.stall_ms {
             self.order_close(CloseCode::Slow);
-        } else if self.transport == Transport::WebSocket && since(heard_ms.max(self.pinged_ms.load(Relaxed))) >= patience.ping_ms {
+        } else if !is_guest
+            && self.transport == Transport::WebSocket
+            && since(heard_ms.max(self.pinged_ms.load(Relaxed))) >= patience.ping_ms
+        {
             self.pinged_ms.store(now_ms, Relaxed);
             self.order(|orders| orders.ping = true);
         }
@@ -141,6 +149,11 @@ impl Peer {
         self.deadline_ms.store(at_ms.unwrap_or(NEVER), Relaxed);
     }
 
+    /// At this time, or before.
+    pub fn shorten_deadline(&self, at_ms: u64) {
+        self.deadline_ms.fetch_min(at_ms, Relaxed);
+    }
+
     /// Keeps the time of the first stall until something is taken.
     pub fn stalled(&self, now_ms: u64) {
         let _ = self.stalled_ms.compare_exchange(NEVER, now_ms, Relaxed, Relaxed);
@@ -155,8 +168,8 @@ impl Peer {
         self.lock().outbound.keep(bytes);
     }
 
-    pub fn take(&self, writing: &mut VecDeque<Bytes>) {
-        self.lock().outbound.take(writing);
+    pub fn take(&self, writing: &mut VecDeque<Bytes>, bytes_max: usize) {
+        self.lock().outbound.take(writing, bytes_max);
     }
 
     pub fn is_over(&self, bytes_max: usize) -> bool {
@@ -186,13 +199,12 @@ impl Peer {
     fn resync(&self, after_ms: u32) -> Option<Bytes> {
         // Connections that overflowed together come back apart.
         let after_ms = i64::from(after_ms) + self.generation.0 % i64::from(after_ms.max(1));
-        self.variant().push(&Push::Resync(v1::Resync { after_ms })).ok()
+        self.variant().push(&Push::Resync(v1::Resync { after_ms }))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::wire::Form;
     use super::*;
     use skein_protocol::Codec;
 
@@ -236,6 +248,16 @@ mod tests {
         assert_eq!(swept(&tcp, 88), Orders::default());
         tcp.heard(88);
         assert_eq!(swept(&tcp, 89).close, Some(CloseCode::Slow));
+    }
+
+    #[test]
+    fn a_guest_lives_by_its_deadline_alone() {
+        let guest = peer(Transport::WebSocket);
+        guest.set_variant(Variant { transport: Transport::WebSocket, form: Form::Goim, deflate: false });
+        assert_eq!(swept(&guest, 10_000), Orders::default(), "neither pinged nor closed for its silence");
+        guest.set_deadline(Some(10_001));
+        guest.heard(10_001);
+        assert!(swept(&guest, 10_001).expired);
     }
 
     #[test]

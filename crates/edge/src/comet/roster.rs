@@ -26,6 +26,10 @@ impl Roster {
         self.shard(generation).remove(&generation);
     }
 
+    pub fn get(&self, generation: Generation) -> Option<Arc<Peer>> {
+        self.shard(generation).get(&generation).cloned()
+    }
+
     pub fn len(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
     }

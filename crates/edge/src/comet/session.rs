@@ -13,12 +13,15 @@ use super::convert::{self, Asked};
 use super::wire::{Form, Transport, Variant};
 use skein_domain::command::Command;
 use skein_domain::door::{Caller, Credential};
+use skein_domain::live::{Operation, RoomName};
 use skein_domain::{Code, Error};
 use skein_protocol::frame::Frame;
 use skein_protocol::{CloseCode, Codec, DecodeError, Envelope, ErrorCode, MAJOR, Op, Reply, Request, v1};
 
 /// Longer names of clients are cut.
 const CLIENT_CHARS_MAX: usize = 64;
+/// Operations of pushes to all that a connection may name.
+const OPERATIONS_MAX: usize = 128;
 /// Longer secrets are not asked about.
 const SECRET_BYTES_MAX: usize = 256;
 
@@ -63,13 +66,20 @@ pub(super) struct Return {
 }
 
 /// What else a command means for the connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Then {
     Nothing,
     /// The reply is a page of sync.
     Sync,
     /// The room directory, which this connection watches from now on, or no more.
     Watch(bool),
+    /// If Logic lets it: pushes of the room from then on.
+    JoinLive {
+        room: RoomName,
+        presence: bool,
+    },
+    /// No pushes of the room from now on.
+    LeaveLive(RoomName),
 }
 
 /// What a message asks of the connection.
@@ -84,6 +94,11 @@ pub(super) enum Ask {
     Connect {
         credential: Credential,
         client: String,
+        to: Return,
+    },
+    /// Of pushes to all the connection wants these, and no more those it named before.
+    Accept {
+        operations: Vec<Operation>,
         to: Return,
     },
     Call {
@@ -234,6 +249,9 @@ impl Session {
             error.retry_after_ms = wait_ms;
             return Ask::Limit(to, Reply::Error(error));
         }
+        if let Request::AcceptOperations(ask) = request {
+            return accept(ask.operations, to);
+        }
         self.command(request, to, bytes)
     }
 
@@ -272,7 +290,10 @@ impl Session {
         };
         let (command, then) = match convert::command(request, me) {
             Ok(Asked::Command(command @ Command::Sync { .. })) => (command, Then::Sync),
-            Ok(Asked::Command(command)) => (command, Then::Nothing),
+            Ok(Asked::Command(command)) => {
+                let then = of_live(&command);
+                (command, then)
+            }
             Ok(Asked::ListRooms { command, watch }) => (command, Then::Watch(watch)),
             Ok(Asked::OfTheConnection) => return Ask::Close(CloseCode::Internal),
             Err(error) => return Ask::Reply(to, Reply::Error(convert::error(error, ""))),
@@ -280,6 +301,21 @@ impl Session {
         self.in_flight += 1;
         self.in_flight_bytes += bytes;
         Ask::Call { command, to, then, bytes }
+    }
+}
+
+fn accept(operations: Vec<Operation>, to: Return) -> Ask {
+    if operations.len() > OPERATIONS_MAX {
+        return Ask::Reply(to, refusal(ErrorCode::BadRequest, "a connection accepts at most 128 operations"));
+    }
+    Ask::Accept { operations, to }
+}
+
+fn of_live(command: &Command) -> Then {
+    match command {
+        Command::JoinLive { room, presence } => Then::JoinLive { room: room.clone(), presence: *presence },
+        Command::LeaveLive { room } => Then::LeaveLive(room.clone()),
+        _ => Then::Nothing,
     }
 }
 

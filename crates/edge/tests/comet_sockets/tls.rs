@@ -5,7 +5,7 @@ use super::script::Script;
 use super::world::*;
 use skein_domain::id::NodeId;
 use skein_domain::port::CometAddress;
-use skein_edge::comet::{Comet, Hub};
+use skein_edge::comet::{Clients, Comet, Hub};
 use skein_protocol::Reply;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
@@ -33,7 +33,7 @@ async fn frames_travel_over_tls_and_plain_text_there_costs_one_handshake() {
     let acceptor = TlsAcceptor::from(Arc::new(server));
     let serving = tokio::spawn({
         let (comet, accepting) = (comet.clone(), accepting.clone());
-        async move { comet.serve_tcp(listener, Some(acceptor), accepting).await }
+        async move { comet.serve(listener, Some(acceptor), Clients::Skein, accepting).await }
     });
 
     let stream = connector.connect(ServerName::try_from("localhost").unwrap(), TcpStream::connect(address).await.unwrap()).await.unwrap();

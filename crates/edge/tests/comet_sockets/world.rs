@@ -7,7 +7,7 @@ use skein_domain::door::Delivery;
 use skein_domain::id::{Millis, NodeId, SessionId};
 use skein_domain::port::CometAddress;
 use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Envelope, Push, Target};
-use skein_edge::comet::{Comet, Config, Counts, Hub};
+use skein_edge::comet::{Clients, Comet, Config, Counts, Hub};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +54,7 @@ impl World {
             skein_edge::serve_http(http_listener, None, gate, Some(comet.clone()), config.listener.clone(), accepting.clone());
         tokio::spawn(http_server);
         let (serving, stop) = (comet.clone(), accepting.clone());
-        tokio::spawn(async move { serving.serve_tcp(tcp_listener, None, stop).await });
+        tokio::spawn(async move { serving.serve(tcp_listener, None, Clients::Skein, stop).await });
         let (working, stop) = (comet.clone(), running.clone());
         tokio::spawn(async move { working.run(stop).await });
         Self { hub, comet, logic, tcp, http, accepting, _running: running.drop_guard() }

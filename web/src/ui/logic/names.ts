@@ -9,6 +9,14 @@ const PINYIN: readonly (readonly [letter: string, first: string])[] = [
   ["R", "呥"], ["S", "扨"], ["T", "它"], ["W", "穵"], ["X", "夕"], ["Y", "丫"], ["Z", "帀"],
 ];
 
+/** Family names that are read otherwise than the same character mostly is. */
+const FAMILY_NAMES: Readonly<Record<string, string>> = Object.fromEntries(
+  Array.from("曾Z单S解X仇Q区O查Z翟Z覃Q缪M朴P乐Y盖G".matchAll(/(.)([A-Z])/gu), ([, name = "", letter = ""]) => [
+    name,
+    letter,
+  ]),
+);
+
 const HAN = /^\p{Script=Han}/u;
 const collator = new Intl.Collator("zh-Hans-u-co-pinyin", { numeric: true, sensitivity: "base" });
 
@@ -16,7 +24,7 @@ const collator = new Intl.Collator("zh-Hans-u-co-pinyin", { numeric: true, sensi
 export function letterOf(name: string): string {
   const first = name.trim()[0];
   if (!first) return "#";
-  if (HAN.test(first)) return pinyinLetter(first);
+  if (HAN.test(first)) return FAMILY_NAMES[first] ?? pinyinLetter(first);
   const plain = first.normalize("NFKD")[0]?.toUpperCase() ?? "#";
   return /[A-Z]/.test(plain) ? plain : "#";
 }

@@ -96,7 +96,7 @@ function belongsTo(before: Item | undefined, after: Item | undefined): boolean {
   if (before?.type !== "message" || after?.type !== "message") return false;
   if (before.recalled || after.recalled) return false;
   const pause = after.atMs - before.atMs;
-  return before.author === after.author && pause < RUN_MS && pause > -RUN_MS;
+  return before.author === after.author && pause < RUN_MS && pause > -RUN_MS && sameDay(before.atMs, after.atMs);
 }
 
 /**

@@ -117,7 +117,7 @@ const DIGITS = /^[\d#*]+$/;
 
 /** One to three emoji and nothing else are drawn large. */
 export function isBigEmoji(text: string): boolean {
-  const trimmed = text.trim();
+  const trimmed = text.replace(/\s+/gu, "");
   if (!trimmed || trimmed.length > 48 || DIGITS.test(trimmed) || !EMOJI.test(trimmed)) return false;
   return graphemes(trimmed).length <= 3;
 }

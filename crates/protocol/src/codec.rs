@@ -3,10 +3,11 @@
 //! **Invariant:** a message means the same in both codecs: what decodes from one encodes to the other.
 
 use bytes::Bytes;
-use serde::de::{DeserializeOwned, Error as _, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::ErrorCode;
+use crate::json::{JsonError, from_json_object};
 use crate::op::Op;
 
 /// Encoding of frame bodies. Each connection chooses one at log-in; text envelopes are always [`Codec::Json`].
@@ -67,16 +68,6 @@ impl Codec {
     }
 }
 
-/// Reads a JSON object. Left alone, derived readers of structs take an array of the fields in order as well.
-pub fn from_json_object<'a, T: Deserialize<'a>>(text: &'a [u8]) -> serde_json::Result<T> {
-    if text.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{') {
-        return serde_json::from_slice(text);
-    }
-    // Text that is no JSON at all is told apart first.
-    serde_json::from_slice::<IgnoredAny>(text)?;
-    Err(serde_json::Error::custom("expected a JSON object"))
-}
-
 /// Why a body or an envelope was not understood. The connection stays; the answer is an `error` reply.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
@@ -87,7 +78,7 @@ pub enum DecodeError {
     #[error("body is not the message of its op: {0}")]
     Protobuf(#[from] prost::DecodeError),
     #[error("{0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] JsonError),
 }
 
 impl DecodeError {
@@ -100,9 +91,7 @@ impl DecodeError {
         match self {
             DecodeError::UnknownOp(_) | DecodeError::UnknownType(_) => ErrorCode::Unsupported,
             DecodeError::Protobuf(_) => ErrorCode::BadRequest,
-            // Well-formed JSON of the wrong shape is a wrong request, not wrong JSON.
-            DecodeError::Json(error) if error.is_data() => ErrorCode::BadRequest,
-            DecodeError::Json(_) => ErrorCode::BadJson,
+            DecodeError::Json(error) => error.code(),
         }
     }
 }

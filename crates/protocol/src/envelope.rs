@@ -4,6 +4,8 @@
 //! [`crate::table`].
 //!
 //! `seq` may be left out (0), `payload` may be left out or null (`{}`), other top-level fields are skipped.
+//!
+//! **Invariant:** whatever else is wrong, an object with a sound `seq` gives it, so that the answer finds its request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,12 +14,14 @@ use bytes::{BufMut, Bytes, BytesMut};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::codec::{Codec, DecodeError, EncodeError, from_json_object};
+use crate::codec::{Codec, DecodeError, EncodeError};
+use crate::json::{JsonError, from_json_object, starts_an_object};
 use crate::op::Op;
 use crate::table::{Incoming, Push, Reply, Request};
 
 /// A text message taken apart: `seq` is known here even when the payload turns out to be wrong.
 pub struct Envelope<'a> {
+    /// Empty when there is none.
     pub name: Cow<'a, str>,
     pub seq: i32,
     /// JSON text of the payload.
@@ -26,18 +30,27 @@ pub struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     pub fn parse(text: &'a [u8]) -> Result<Self, DecodeError> {
-        let parts: Parts<'a> = from_json_object(text)?;
-        Ok(Self { name: parts.name, seq: parts.seq, payload: parts.payload.map_or(b"{}", |raw| raw.get().as_bytes()) })
+        let parts = Parts::read(text)?;
+        let seq = parts.seq.map_or(Ok(0), |raw| serde_json::from_str(raw.get()));
+        let seq = seq.map_err(|_| JsonError::field("seq", "must be a whole number of 32 bits"))?;
+        // A type that is no text is no type.
+        let name = parts.name.and_then(|raw| serde_json::from_str::<Name<'a>>(raw.get()).ok());
+        let name = name.map_or(Cow::Borrowed(""), |Name(name)| name);
+        Ok(Self { name, seq, payload: parts.payload.map_or(b"{}", |raw| raw.get().as_bytes()) })
+    }
+
+    fn named(&self) -> Result<&str, JsonError> {
+        if self.name.is_empty() { Err(JsonError::field("type", "must be the name of a message")) } else { Ok(&self.name) }
     }
 
     /// What a server reads.
     pub fn request(&self) -> Result<Request, DecodeError> {
-        Request::from_json_type(&self.name, self.payload)
+        Request::from_json_type(self.named()?, self.payload)
     }
 
     /// What a client reads.
     pub fn incoming(&self) -> Result<Incoming, DecodeError> {
-        Incoming::from_json_type(&self.name, self.seq, self.payload)
+        Incoming::from_json_type(self.named()?, self.seq, self.payload)
     }
 }
 
@@ -50,12 +63,26 @@ impl fmt::Debug for Envelope<'_> {
 
 #[derive(Deserialize)]
 struct Parts<'a> {
-    #[serde(rename = "type", borrow)]
-    name: Cow<'a, str>,
-    #[serde(default)]
-    seq: i32,
+    #[serde(rename = "type", default, borrow)]
+    name: Option<&'a RawValue>,
+    #[serde(default, borrow)]
+    seq: Option<&'a RawValue>,
     #[serde(default, borrow)]
     payload: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Parts<'a> {
+    fn read(text: &'a [u8]) -> Result<Self, JsonError> {
+        // Left alone, a derived reader takes an array of the fields in order as well.
+        let shape = || from_json_object::<serde::de::IgnoredAny>(text).err().unwrap_or_else(JsonError::twice);
+        if !starts_an_object(text) {
+            return Err(shape());
+        }
+        serde_json::from_slice(text).map_err(|error| if error.is_data() { shape() } else { JsonError::syntax(&error) })
+    }
 }
 
 pub fn request(request: &Request, seq: i32) -> Result<Bytes, EncodeError> {

@@ -8,8 +8,9 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::codec::{Codec, from_json_object};
+use crate::codec::Codec;
 use crate::frame::{Frame, HEADER_BYTES};
+use crate::json::from_json_object;
 use crate::op::Op;
 use crate::schema::v1;
 use crate::schema::v1::live_message::Content;

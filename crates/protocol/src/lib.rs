@@ -3,6 +3,7 @@
 //! - [`frame`]: goim's 16-byte header, for TCP and inside WebSocket binary messages; [`deflate`] makes bodies shorter.
 //! - [`envelope`]: the same requests, replies and pushes as JSON in WebSocket text messages.
 //! - [`table`]: which op, JSON type and message belong together. [`codec`] turns a message into a body and back.
+//! - [`json`]: reading JSON, and saying what is wrong with it.
 //! - [`schema`]: the messages, generated from `proto/skein.proto`.
 //! - [`websocket`]: the framing of RFC 6455, both roles. The HTTP upgrade is the edge's.
 //! - [`goim`]: what goim's clients say beyond the frame: their upgrade, their ops, and who of two kinds logs in.
@@ -21,16 +22,18 @@ pub mod error;
 pub mod frame;
 pub mod fuzzing;
 pub mod goim;
+pub mod json;
 pub mod op;
 pub mod schema;
 pub mod table;
 pub mod websocket;
 
 pub use close::{Advice, CloseCode};
-pub use codec::{Codec, DecodeError, EncodeError, from_json_object};
+pub use codec::{Codec, DecodeError, EncodeError};
 pub use envelope::Envelope;
 pub use error::{ErrorCode, Retry};
 pub use frame::{Frame, FrameDecoder, FrameError, Strictness};
+pub use json::{JsonError, from_json_object, from_parameters, from_strict_json_object};
 pub use op::Op;
 pub use schema::v1;
 pub use table::{Incoming, Push, Reply, Request};

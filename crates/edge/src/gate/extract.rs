@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use skein_protocol::{ErrorCode, from_json_object};
+use skein_protocol::{ErrorCode, from_parameters, from_strict_json_object};
 use std::sync::Arc;
 
 /// A JSON body. **Bound:** `body_bytes_max`.
@@ -24,11 +24,7 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Json<T> {
             return Err(Problem::new(ErrorCode::Unsupported, "send the body as application/json"));
         }
         let bytes = read(request, state.config.body_bytes_max as usize).await?;
-        from_json_object(&bytes).map(Json).map_err(|error| {
-            // JSON of the wrong shape is a wrong request, not wrong JSON.
-            let code = if error.is_data() { ErrorCode::BadRequest } else { ErrorCode::BadJson };
-            Problem::new(code, error.to_string())
-        })
+        Ok(Json(from_strict_json_object(&bytes)?))
     }
 }
 
@@ -64,8 +60,10 @@ impl<T: DeserializeOwned> FromRequestParts<Arc<Shared>> for Parameters<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> Result<Self, Problem> {
-        let query = Query::<T>::from_request_parts(parts, state).await;
-        query.map(|Query(value)| Parameters(value)).map_err(|error| Problem::bad_request(error.body_text()))
+        let Ok(Query(parameters)) = Query::from_request_parts(parts, state).await else {
+            return Err(Problem::bad_request("what is behind the ? is not name=value&name=value"));
+        };
+        Ok(Parameters(from_parameters(parameters)?))
     }
 }
 

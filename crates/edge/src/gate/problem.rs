@@ -7,7 +7,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use skein_domain::{Code, Error};
-use skein_protocol::ErrorCode;
+use skein_protocol::{ErrorCode, JsonError};
 use std::borrow::Cow;
 use utoipa::ToSchema;
 
@@ -100,6 +100,12 @@ impl From<Error> for Problem {
             code => code.as_str().parse().unwrap_or(ErrorCode::Internal),
         };
         Self { retry_after_ms: error.retry_after_ms, ..Self::new(code, error.message) }
+    }
+}
+
+impl From<JsonError> for Problem {
+    fn from(error: JsonError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

@@ -96,6 +96,26 @@ fn the_seq_is_known_when_the_payload_is_wrong() {
 }
 
 #[test]
+fn the_seq_is_known_when_the_type_is_missing_or_wrong() {
+    for text in
+        [r#"{"seq":41}"#, r#"{"seq":41,"type":null}"#, r#"{"type":7,"seq":41}"#, r#"{"type":[],"seq":41}"#, r#"{"type":"","seq":41}"#]
+    {
+        let envelope = Envelope::parse(text.as_bytes()).expect(text);
+        let error = envelope.request().expect_err(text);
+        assert_eq!((envelope.seq, error.code()), (41, ErrorCode::BadRequest), "{text}");
+        assert_eq!(error.to_string(), "type must be the name of a message");
+    }
+    for (text, wanted) in [
+        (r#"{"type":"heartbeat","seq":"x"}"#, "seq must be a whole number of 32 bits"),
+        (r#"{"type":"heartbeat","seq":2147483648}"#, "seq must be a whole number of 32 bits"),
+        (r#"{"type":"a","type":"b"}"#, "the message has a field twice"),
+        (r#"["heartbeat",1]"#, "the message must be a JSON object"),
+    ] {
+        assert_eq!(Envelope::parse(text.as_bytes()).expect_err(text).to_string(), wanted, "{text}");
+    }
+}
+
+#[test]
 fn an_error_text_quotes_a_bounded_part_of_the_input() {
     let error = request(&format!(r#"{{"type":"{}"}}"#, "x".repeat(10_000))).expect_err("unknown type");
     assert!(error.to_string().len() < 120, "{error}");

@@ -2,7 +2,7 @@
 
 /* 64-bit numbers are decimal strings in JSON and numbers here (the server keeps them below 2^53), but for epochs. */
 
-export type ConversationKind = "CONVERSATION_KIND_UNSPECIFIED" | "DIRECT" | "GROUP" | "ROOM";
+export type ConversationKind = "CONVERSATION_KIND_UNSPECIFIED" | "DIRECT" | "GROUP" | "ROOM" | "NOTICE";
 export type Role = "ROLE_UNSPECIFIED" | "MEMBER" | "ADMIN" | "OWNER";
 export type RequestState = "REQUEST_STATE_UNSPECIFIED" | "PENDING" | "ACCEPTED" | "DECLINED";
 export interface Auth {
@@ -717,7 +717,7 @@ export const FIELDS: Record<keyof Messages, string> = {
 };
 
 export const ENUMS: Record<string, readonly string[]> = {
-  ConversationKind: ["CONVERSATION_KIND_UNSPECIFIED","DIRECT","GROUP","ROOM"],
+  ConversationKind: ["CONVERSATION_KIND_UNSPECIFIED","DIRECT","GROUP","ROOM","NOTICE"],
   Role: ["ROLE_UNSPECIFIED","MEMBER","ADMIN","OWNER"],
   RequestState: ["REQUEST_STATE_UNSPECIFIED","PENDING","ACCEPTED","DECLINED"],
 };

@@ -1,0 +1,2 @@
+export function generate(proto: string, doc: string): string;
+export function fresh(): string;

@@ -1,0 +1,187 @@
+//! A server with scripted doors on a port of its own, and a client that knows only paths and bytes.
+
+use async_trait::async_trait;
+use bytes::{Buf, BufMut, Bytes};
+use futures_util::future::BoxFuture;
+use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
+use skein_domain::door::{Caller, Connect, Connected, Delivery, Logic, NodeLoad, Origin};
+use skein_domain::id::NodeId;
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher, RoomName};
+use skein_domain::push::{Batch, ConnectionRef, Delivered};
+use skein_domain::{Error, Result};
+use skein_rpc::{LiveRooms, goim_comet_service, goim_logic_service, push_service};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::transport::{Channel, Endpoint, Server};
+use tonic::{Request, Status};
+
+type Play<C, R> = Box<dyn Fn(C) -> Result<R> + Send + Sync>;
+
+/// Doors that answer what a test tells them, and remember what they were asked.
+pub struct World {
+    pub guest: Play<GuestCommand, GuestReply>,
+    pub push: Play<PushCommand, PushReply>,
+    pub deliver: Play<Batch, Delivered>,
+    pub guests: Mutex<Vec<GuestCommand>>,
+    pub pushed: Mutex<Vec<(Pusher, Origin, PushCommand)>>,
+    pub batches: Mutex<Vec<Batch>>,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            guest: Box::new(|_| Ok(GuestReply::Done)),
+            push: Box::new(|_| Ok(PushReply::Authorized)),
+            deliver: Box::new(|_| Ok(Delivered::default())),
+            guests: Mutex::default(),
+            pushed: Mutex::default(),
+            batches: Mutex::default(),
+        }
+    }
+}
+
+#[async_trait]
+impl Logic for World {
+    async fn connect(&self, _: Connect) -> Result<Connected> {
+        Err(Error::internal())
+    }
+
+    async fn disconnect(&self, _: NodeId, _: ConnectionRef) -> Result<()> {
+        Err(Error::internal())
+    }
+
+    async fn renew(&self, _: NodeLoad, _: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
+        Err(Error::internal())
+    }
+
+    fn call(&self, _: Caller, _: Command) -> BoxFuture<'static, Result<Reply>> {
+        Box::pin(async { Err(Error::internal()) })
+    }
+
+    async fn account(&self, _: Origin, _: AccountCommand) -> Result<AccountReply> {
+        Err(Error::internal())
+    }
+
+    async fn guest(&self, command: GuestCommand) -> Result<GuestReply> {
+        self.guests.lock().unwrap().push(command.clone());
+        (self.guest)(command)
+    }
+
+    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
+        self.pushed.lock().unwrap().push((pusher, from, command.clone()));
+        (self.push)(command)
+    }
+}
+
+#[async_trait]
+impl Delivery for World {
+    async fn deliver(&self, batch: Batch) -> Result<Delivered> {
+        self.batches.lock().unwrap().push(batch.clone());
+        (self.deliver)(batch)
+    }
+}
+
+impl LiveRooms for World {
+    fn rooms(&self) -> Vec<RoomName> {
+        vec![RoomName::parse("live://1").unwrap()]
+    }
+}
+
+/// Serves all three services until the test ends.
+pub async fn serve(world: &Arc<World>) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    let server = Server::builder()
+        .add_service(goim_comet_service(world.clone(), world.clone()))
+        .add_service(goim_logic_service(world.clone()))
+        .add_service(push_service(world.clone()));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    at
+}
+
+pub struct Client {
+    pub channel: Channel,
+    pub gzip: bool,
+    pub key: Option<&'static str>,
+}
+
+impl Client {
+    pub async fn of(world: &Arc<World>) -> Self {
+        let at = serve(world).await;
+        let channel = Endpoint::from_shared(format!("http://{at}")).unwrap().connect().await.unwrap();
+        Self { channel, gzip: false, key: None }
+    }
+
+    /// `hex` may have spaces; so has the answer none.
+    pub async fn call(&self, path: &'static str, hex: &str) -> std::result::Result<String, Status> {
+        self.call_bytes(path, unhex(hex)).await.map(|bytes| tohex(&bytes))
+    }
+
+    pub async fn call_bytes(&self, path: &'static str, message: Vec<u8>) -> std::result::Result<Bytes, Status> {
+        let mut client = tonic::client::Grpc::new(self.channel.clone()).max_decoding_message_size(32 << 20);
+        if self.gzip {
+            client = client.send_compressed(CompressionEncoding::Gzip);
+        }
+        client.ready().await.unwrap();
+        let mut request = Request::new(Bytes::from(message));
+        if let Some(key) = self.key {
+            request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        }
+        client.unary(request, path.parse().unwrap(), Raw).await.map(|response| response.into_inner())
+    }
+}
+
+pub fn unhex(hex: &str) -> Vec<u8> {
+    let digits: Vec<char> = hex.chars().filter(|c| !c.is_whitespace()).collect();
+    digits.chunks(2).map(|pair| u8::from_str_radix(&pair.iter().collect::<String>(), 16).unwrap()).collect()
+}
+
+pub fn tohex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub fn text<'a>(metadata: &'a MetadataMap, name: &str) -> Option<&'a str> {
+    metadata.get(name).and_then(|value| value.to_str().ok())
+}
+
+/// Messages as they are.
+#[derive(Clone, Copy)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Raw;
+    type Decoder = Raw;
+
+    fn encoder(&mut self) -> Raw {
+        Raw
+    }
+
+    fn decoder(&mut self) -> Raw {
+        Raw
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> std::result::Result<(), Status> {
+        to.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> std::result::Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}

@@ -40,6 +40,7 @@
 //! | `SKEIN_POWERCUT_FSYNC_FAIL_AFTER` | the k-th and every later fsync of a data file fails with `EIO`, counted per process from 1 |
 //! | `SKEIN_POWERCUT_KILL_AT_FSYNC` | the process kills itself with SIGKILL just before its k-th fsync of a data file |
 //! | `SKEIN_POWERCUT_SKIP_REAL_FSYNC` | `1`: data files are not really flushed, for speed; the model is the same |
+//! | `SKEIN_POWERCUT_KEEP_NOTHING` | `1`: the faults without the journal of what files held; a cut fails |
 
 mod journal;
 mod undo;
@@ -72,6 +73,9 @@ pub struct Options {
     pub kill_at_fsync: Option<u64>,
     /// Fsyncs count but do not reach the disk. A test that cuts the power only in the model loses nothing by it.
     pub skip_real_fsync: bool,
+    /// For measuring, where nobody cuts: old bytes are not kept, so that a write costs what it costs without the library.
+    /// A cut fails then.
+    pub keep_nothing: bool,
 }
 
 /// A data folder whose power can be cut, and the journal that makes it possible.
@@ -135,6 +139,7 @@ impl PowerCut {
             ("SKEIN_POWERCUT_JOURNAL", self.journal.clone().into()),
             ("SKEIN_POWERCUT_FSYNC_DELAY_US", options.fsync_delay.as_micros().to_string().into()),
             ("SKEIN_POWERCUT_SKIP_REAL_FSYNC", u8::from(options.skip_real_fsync).to_string().into()),
+            ("SKEIN_POWERCUT_KEEP_NOTHING", u8::from(options.keep_nothing).to_string().into()),
         ];
         let chosen =
             [("SKEIN_POWERCUT_FSYNC_FAIL_AFTER", options.fail_from_fsync), ("SKEIN_POWERCUT_KILL_AT_FSYNC", options.kill_at_fsync)];

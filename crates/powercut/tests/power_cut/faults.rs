@@ -19,6 +19,18 @@ fn each_fsync_of_data_is_delayed() {
 }
 
 #[test]
+fn without_a_journal_fsyncs_are_as_slow_and_a_cut_is_refused() {
+    let lab = Lab::new().given("a", "old");
+    let delay = Duration::from_millis(60);
+    let options = Options { fsync_delay: delay, skip_real_fsync: true, keep_nothing: true, ..Options::default() };
+    let begun = Instant::now();
+    lab.run_files(&options, &["append a 1", "sync a", "append a 2"]);
+    assert!(begun.elapsed() >= delay, "took {:?}", begun.elapsed());
+    assert_eq!(lab.cut().expect_err("nothing was kept").code(), "unsupported");
+    lab.assert_tree(&[("a", "old12")]);
+}
+
+#[test]
 fn a_failed_fsync_is_an_io_error_and_makes_nothing_durable() {
     let lab = Lab::new().given("a", "old").given("b", "old");
     let options = Options { fail_from_fsync: Some(2), ..Options::default() };

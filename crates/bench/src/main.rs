@@ -1,44 +1,79 @@
 //! `skein-bench`: measures a server binary and prints a table.
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use skein_bench::send::{self, Plan};
-use std::path::PathBuf;
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+use skein_bench::{idle, send};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Durable acked messages per second, with latency, beside the disk's own speed.
+/// Measures a server, beside a reference in the same run.
 #[derive(Parser)]
 struct Arguments {
-    /// Numbers of senders, one run each.
-    #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
-    senders: Vec<usize>,
-    /// Length of each run, after a second of warming up.
-    #[arg(long, default_value_t = 8)]
-    seconds: u64,
-    /// Replace the disk's sync by a delay of so many milliseconds.
-    #[arg(long)]
-    sync_delay_ms: Option<f64>,
+    #[command(subcommand)]
+    what: What,
     /// Where data folders are made; its disk is what is measured.
-    #[arg(long, default_value = "target/bench")]
+    #[arg(long, global = true, default_value = "target/bench")]
     folder: PathBuf,
     /// Also write the numbers as JSON.
-    #[arg(long)]
+    #[arg(long, global = true)]
     json: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Durable acked messages per second, with latency, beside the disk's own speed.
+    Send {
+        /// Numbers of senders, one run each.
+        #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
+        senders: Vec<usize>,
+        /// Length of each run, after a second of warming up.
+        #[arg(long, default_value_t = 8)]
+        seconds: u64,
+        /// Replace the disk's sync by a delay of so many milliseconds.
+        #[arg(long)]
+        sync_delay_ms: Option<f64>,
+    },
+    /// Idle connections: memory, log-ins, heartbeats, beside a bare echo server.
+    Idle {
+        #[arg(long, default_value_t = 5_000)]
+        connections: usize,
+        /// How long they sit.
+        #[arg(long, default_value_t = 20)]
+        seconds: u64,
+        /// Between two heartbeats of a connection.
+        #[arg(long, default_value_t = 10)]
+        beat_seconds: u64,
+    },
+    /// The reference of `idle`, in a process of its own.
+    #[command(hide = true)]
+    Echo,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
-    std::fs::create_dir_all(&arguments.folder).context("make the folder")?;
-    let plan = Plan {
-        senders: arguments.senders,
-        time: Duration::from_secs(arguments.seconds),
-        sync_delay: arguments.sync_delay_ms.map(|ms| Duration::from_secs_f64(ms / 1e3)),
-    };
-    let report = send::run(&plan, &arguments.folder).await?;
-    print!("{}", report.table());
-    if let Some(path) = arguments.json {
-        std::fs::write(&path, serde_json::to_vec_pretty(&report)?).with_context(|| format!("write {}", path.display()))?;
+    let Arguments { what, folder, json } = Arguments::parse();
+    std::fs::create_dir_all(&folder).context("make the folder")?;
+    match what {
+        What::Send { senders, seconds, sync_delay_ms } => {
+            let sync_delay = sync_delay_ms.map(|ms| Duration::from_secs_f64(ms / 1e3));
+            let plan = send::Plan { senders, time: Duration::from_secs(seconds), sync_delay };
+            let report = send::run(&plan, &folder).await?;
+            tell(&report.table(), &report, json.as_deref())
+        }
+        What::Idle { connections, seconds, beat_seconds } => {
+            let plan = idle::Plan { connections, time: Duration::from_secs(seconds), beat: Duration::from_secs(beat_seconds) };
+            let rows = idle::run(&plan, &folder).await?;
+            tell(&idle::table(&rows), &rows, json.as_deref())
+        }
+        What::Echo => idle::serve_echo().await,
     }
-    Ok(())
+}
+
+fn tell(table: &str, numbers: &impl Serialize, json: Option<&Path>) -> Result<()> {
+    print!("{table}");
+    match json {
+        Some(path) => std::fs::write(path, serde_json::to_vec_pretty(numbers)?).with_context(|| format!("write {}", path.display())),
+        None => Ok(()),
+    }
 }

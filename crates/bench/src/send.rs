@@ -2,6 +2,7 @@
 
 use crate::reference::sync_time;
 use crate::report::{Report, Row};
+use crate::usage::Usage;
 use anyhow::{Context, Result};
 use hdrhistogram::Histogram;
 use skein_domain::account::DeviceClass;
@@ -116,7 +117,10 @@ async fn start(data: &Path, folder: &Path, sync_delay: Option<Duration>) -> Resu
         .set("comet.commands_burst", 1_000_000);
     if let Some(fsync_delay) = sync_delay {
         let power = PowerCut::new(data, &folder.join("journal"))?;
-        options.power = Some((power, skein_testkit::powercut::Options { fsync_delay, skip_real_fsync: true, ..Default::default() }));
+        options.power = Some((
+            power,
+            skein_testkit::powercut::Options { fsync_delay, skip_real_fsync: true, keep_nothing: true, ..Default::default() },
+        ));
     }
     ServerProcess::start(options).await
 }
@@ -163,25 +167,5 @@ impl Tally {
         self.sent += other.sent;
         self.errors += other.errors;
         Ok(())
-    }
-}
-
-/// What a process has used, from /proc.
-struct Usage {
-    cpu: Duration,
-    resident_kib: u64,
-}
-
-impl Usage {
-    fn of(pid: u32) -> Result<Self> {
-        /// USER_HZ, which Linux fixes at 100 for programs.
-        const TICKS_PER_SECOND: u64 = 100;
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read the server's use of CPU")?;
-        let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or("").split_whitespace().map(|field| field.parse().unwrap_or(0)).collect();
-        let ticks = fields.get(11).copied().unwrap_or(0) + fields.get(12).copied().unwrap_or(0);
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).context("read the server's use of memory")?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
-        let resident_kib = line.trim().trim_end_matches("kB").trim().parse().unwrap_or(0);
-        Ok(Self { cpu: Duration::from_millis(ticks * 1_000 / TICKS_PER_SECOND), resident_kib })
     }
 }

@@ -1,7 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
-import { finish } from "./build/plugins";
+import { finish } from "./build/plugins.ts";
 
 /** The server that `npm run dev` speaks to. */
 const server = process.env.SKEIN ?? "http://localhost:8080";

@@ -29,24 +29,36 @@ function canonical(value: unknown): unknown {
 }
 
 function isDefault(value: unknown): boolean {
-  return value === "" || value === "0" || value === false || (Array.isArray(value) && value.length === 0) || String(value).endsWith("_UNSPECIFIED");
+  return (
+    value === "" ||
+    value === "0" ||
+    value === false ||
+    (Array.isArray(value) && value.length === 0) ||
+    String(value).endsWith("_UNSPECIFIED")
+  );
 }
 
 describe("golden vectors", () => {
-  test.each(VECTORS.filter(({ kind }) => kind === "request"))("request $type reads and writes to the byte", ({ type, seq, text }) => {
-    const request = type as keyof Requests;
-    const envelope = decodeEnvelope(text);
-    expect(envelope).toMatchObject({ type, seq });
-    const message = read(REQUESTS[request][0], envelope.payload);
-    expect(encodeRequest(request, seq, message as never)).toBe(text);
-  });
+  test.each(VECTORS.filter(({ kind }) => kind === "request"))(
+    "request $type reads and writes to the byte",
+    ({ type, seq, text }) => {
+      const request = type as keyof Requests;
+      const envelope = decodeEnvelope(text);
+      expect(envelope).toMatchObject({ type, seq });
+      const message = read(REQUESTS[request][0], envelope.payload);
+      expect(encodeRequest(request, seq, message as never)).toBe(text);
+    },
+  );
 
-  test.each(VECTORS.filter(({ kind }) => kind === "reply"))("reply $type reads whole", ({ request, type, payload, text }) => {
-    const envelope = decodeEnvelope(text);
-    const asked = requestTypes.get(request ?? 0) as keyof Requests | undefined;
-    const message = type === "error" || !asked ? read("Error", envelope.payload) : readReply(asked, envelope);
-    expect(canonical(message)).toEqual(canonical(payload));
-  });
+  test.each(VECTORS.filter(({ kind }) => kind === "reply"))(
+    "reply $type reads whole",
+    ({ request, type, payload, text }) => {
+      const envelope = decodeEnvelope(text);
+      const asked = requestTypes.get(request ?? 0) as keyof Requests | undefined;
+      const message = type === "error" || !asked ? read("Error", envelope.payload) : readReply(asked, envelope);
+      expect(canonical(message)).toEqual(canonical(payload));
+    },
+  );
 
   test.each(VECTORS.filter(({ kind }) => kind === "push"))("push $type reads whole", ({ type, payload, text }) => {
     const push = readPush(decodeEnvelope(text));
@@ -67,7 +79,10 @@ describe("what is not golden", () => {
   });
 
   test("what a newer server says is left out, or reads as the first", () => {
-    expect(read("RoleChanged", { uid: "1", role: "EMPEROR", since: "now" })).toEqual({ uid: 1, role: "ROLE_UNSPECIFIED" });
+    expect(read("RoleChanged", { uid: "1", role: "EMPEROR", since: "now" })).toEqual({
+      uid: 1,
+      role: "ROLE_UNSPECIFIED",
+    });
     expect(readPush(decodeEnvelope('{"type":"weather","seq":0,"payload":{}}'))).toBeUndefined();
   });
 

@@ -16,7 +16,7 @@ pub use goim::comet::{LiveRooms, goim_comet_service};
 pub use goim::logic::goim_logic_service;
 pub use goim::record::{CONSUMER_GROUP, RecordError, TOPIC, decode_record, encode_record, record_key};
 pub use logic::{RemoteLogic, logic_service};
-pub use peer::{Peer, Secret};
+pub use peer::{Peer, Secret, Trust};
 pub use push::push_service;
 
 use skein_domain::metric::{Metric, counter};

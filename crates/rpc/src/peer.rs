@@ -1,11 +1,11 @@
-//! The other end of a door: address, shared secret, and a channel that connects when it is needed.
+//! The other end of a door: address, whom to trust there, shared secret, and a channel that connects when it is needed.
 
 use skein_domain::door::CALL_DEADLINE_MS;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tonic::metadata::MetadataValue;
 use tonic::service::Interceptor;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic::{Request, Status};
 
 /// Largest message through a door: a batch of pushes or a sync page, with room to spare.
@@ -27,6 +27,16 @@ impl std::fmt::Debug for Secret {
     }
 }
 
+/// Certificates of the authorities whose word is taken for a peer at an `https` address.
+#[derive(Clone, Debug)]
+pub struct Trust(ClientTlsConfig);
+
+impl Trust {
+    pub fn from_pem(pem: impl AsRef<[u8]>) -> Self {
+        Self(ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem)))
+    }
+}
+
 /// A peer process.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -35,10 +45,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Connects lazily and anew whenever the link is gone.
-    pub fn new(address: &str, secret: Secret) -> Result<Self, tonic::transport::Error> {
-        let channel = Self::endpoint(address)?.connect_lazy();
-        Ok(Self { channel, secret })
+    /// Connects lazily and anew whenever the link is gone: with TLS to an `https` address, which needs `trust`, in plain
+    /// text to an `http` one.
+    pub fn new(address: &str, secret: Secret, trust: Option<&Trust>) -> Result<Self, tonic::transport::Error> {
+        let mut endpoint = Self::endpoint(address)?;
+        if let Some(Trust(tls)) = trust {
+            endpoint = endpoint.tls_config(tls.clone())?;
+        }
+        Ok(Self { channel: endpoint.connect_lazy(), secret })
     }
 
     /// Over a link made elsewhere, such as an in-memory pipe.

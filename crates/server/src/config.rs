@@ -8,6 +8,7 @@ use crate::roles::{Role, Roles};
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use skein_rpc::Trust;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -100,12 +101,33 @@ impl Default for ListenConfig {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PeersConfig {
-    /// Address of role logic, for a node without it: `http://host:50052`.
+    /// Address of role logic, for a node without it: `http://host:50052`, or `https://` if that node has `[tls]`.
     pub logic: String,
     /// Comets in other processes: node name and address of their internal gRPC.
     pub comets: Vec<CometPeer>,
     /// File with the secret all processes of a deployment share. Empty: `<data>/internal.secret`, made at first start.
     pub secret_file: PathBuf,
+    /// PEM file with the certificates of the authorities trusted for peers at `https` addresses. Empty: this node's own
+    /// `tls.certificate`.
+    pub ca_file: PathBuf,
+}
+
+impl PeersConfig {
+    /// Addresses this node calls, each with the key that names it.
+    pub fn addresses(&self) -> impl Iterator<Item = (String, &str)> {
+        let logic = (!self.logic.is_empty()).then(|| ("peers.logic".to_owned(), self.logic.as_str()));
+        logic.into_iter().chain(self.comets.iter().enumerate().map(|(nth, peer)| (format!("peers.comets[{nth}]"), peer.address.as_str())))
+    }
+
+    /// `None`: nobody is trusted, so that an `https` address cannot be called.
+    pub fn trust(&self, tls: &crate::tls::TlsConfig) -> Result<Option<Trust>> {
+        let file = if self.ca_file.as_os_str().is_empty() { &tls.certificate } else { &self.ca_file };
+        if file.as_os_str().is_empty() {
+            return Ok(None);
+        }
+        let pem = std::fs::read(file).with_context(|| format!("read the certificates trusted for peers, {}", file.display()))?;
+        Ok(Some(Trust::from_pem(pem)))
+    }
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -113,7 +135,7 @@ pub struct PeersConfig {
 pub struct CometPeer {
     /// Name of the node, as in its own `node.name`.
     pub node: String,
-    /// `http://host:50051`.
+    /// `http://host:50051`, or `https://` if that node has `[tls]`.
     pub address: String,
 }
 
@@ -155,6 +177,11 @@ impl Config {
         for (index, peer) in self.peers.comets.iter().enumerate() {
             ensure!(peer.node != *name, "peers.comets[{index}] has this node's own name");
         }
+        let trusts_somebody = self.tls.is_on() || !self.peers.ca_file.as_os_str().is_empty();
+        for (key, address) in self.peers.addresses() {
+            let fits = address.starts_with("http://") || (address.starts_with("https://") && trusts_somebody);
+            ensure!(fits, "{key} {address:?} must be http://host:port, or https://host:port with peers.ca_file set");
+        }
         self.tls.validate()?;
         self.compat.goim.validate()?;
         self.mail.validate()?;
@@ -165,9 +192,20 @@ impl Config {
 
     /// For the log: every secret left out.
     pub fn redacted(&self) -> String {
+        toml::to_string(&self.redacted_tree()).unwrap_or_default()
+    }
+
+    /// For the log, on one line: what is not as built in, every secret left out.
+    pub fn changed(&self) -> String {
+        let mut settings = Vec::new();
+        differing("", &self.redacted_tree(), &Config::default().redacted_tree(), &mut settings);
+        if settings.is_empty() { "all as built in".into() } else { settings.join(" ") }
+    }
+
+    fn redacted_tree(&self) -> toml::Value {
         let mut tree = toml::Value::try_from(self).unwrap_or(toml::Value::Table(Default::default()));
         redact(&mut tree);
-        toml::to_string(&tree).unwrap_or_default()
+        tree
     }
 
     /// Whether clients from other machines reach the public listener.
@@ -229,14 +267,43 @@ fn set(tree: &mut toml::Table, path: &str, value: toml::Value) {
     }
 }
 
-fn redact(value: &mut toml::Value) {
-    let toml::Value::Table(table) = value else { return };
-    for (key, value) in table.iter_mut() {
-        let secret = ["password", "secret", "token", "key"].iter().any(|word| key.split('_').any(|part| part == *word));
-        match value {
-            toml::Value::String(text) if secret && !text.is_empty() => *text = REDACTED.into(),
-            other => redact(other),
+fn differing(path: &str, value: &toml::Value, default: &toml::Value, settings: &mut Vec<String>) {
+    match (value, default) {
+        (toml::Value::Table(table), toml::Value::Table(defaults)) => {
+            for (key, value) in table {
+                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let default = defaults.get(key).unwrap_or(&toml::Value::Boolean(false));
+                differing(&path, value, default, settings);
+            }
         }
+        (value, default) if value != default => settings.push(format!("{path}={value}")),
+        _ => {}
+    }
+}
+
+fn redact(value: &mut toml::Value) {
+    match value {
+        toml::Value::Table(table) => {
+            for (key, value) in table.iter_mut() {
+                let secret = ["password", "secret", "token", "key"].iter().any(|word| key.split('_').any(|part| part == *word));
+                match value {
+                    toml::Value::String(text) if secret && !text.is_empty() => *text = REDACTED.into(),
+                    other => redact(other),
+                }
+            }
+        }
+        toml::Value::Array(items) => items.iter_mut().for_each(redact),
+        toml::Value::String(text) => hide_user(text),
+        _ => {}
+    }
+}
+
+/// `scheme://user:password@host` without its user and password.
+fn hide_user(text: &mut String) {
+    let Some(from) = text.find("://").map(|at| at + 3) else { return };
+    let to = text[from..].find(['/', '?', '#']).map_or(text.len(), |at| from + at);
+    if let Some(at) = text[from..to].rfind('@') {
+        text.replace_range(from..from + at, REDACTED);
     }
 }
 
@@ -289,6 +356,29 @@ mod tests {
         let config = load("", &[("SKEIN_MAIL__PASSWORD", "hunter2")], &[]).unwrap();
         assert_eq!(config.mail.password, "hunter2");
         assert!(!config.redacted().contains("hunter2"));
+        assert!(!config.changed().contains("hunter2"));
         assert!(!format!("{config:?}").contains("hunter2"));
+        let config = load("", &[("SKEIN_TELEMETRY__OTLP", "http://ann:hunter2@collector:4317/v1")], &[]).unwrap();
+        assert!(config.redacted().contains("http://…@collector:4317/v1"), "{}", config.redacted());
+        assert!(config.changed().contains(r#"telemetry.otlp="http://…@collector:4317/v1""#), "{}", config.changed());
+    }
+
+    #[test]
+    fn the_changed_configuration_is_one_short_line() {
+        assert_eq!(Config::default().changed(), "all as built in");
+        let config = load("[limits]\nfriends = 7\n[mail]\npassword = 'hunter2'", &[("SKEIN_NODE__NAME", "a")], &[]).unwrap();
+        assert_eq!(config.changed(), r#"limits.friends=7 mail.password="…" node.name="a""#);
+    }
+
+    #[test]
+    fn a_peer_at_https_needs_somebody_to_trust() {
+        let peers = |address: &str, more: &str| load(&format!("[peers]\nlogic = '{address}'\n{more}"), &[], &[]).map(|_| ());
+        assert!(peers("http://10.0.0.1:50052", "").is_ok());
+        assert!(peers("https://10.0.0.1:50052", "ca_file = 'ca.pem'").is_ok());
+        assert!(peers("https://10.0.0.1:50052", "[tls]\ncertificate = 'c.pem'\nprivate_key = 'k.pem'").is_ok());
+        for wrong in ["https://10.0.0.1:50052", "10.0.0.1:50052", "ftp://10.0.0.1"] {
+            let error = format!("{:#}", peers(wrong, "").unwrap_err());
+            assert!(error.contains("peers.logic") && error.contains("peers.ca_file"), "{error}");
+        }
     }
 }

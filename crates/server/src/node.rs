@@ -6,6 +6,7 @@
 use crate::admin::http::AdminHttp;
 use crate::admin::server::{Admin, AdminSocket};
 use crate::config::{Config, ListenConfig};
+use crate::exposure::{self, Exposed};
 use crate::roles::{Role, Roles};
 use crate::wiring::{KnownComets, LogicSide, remote_logic};
 use crate::{admin, secrets};
@@ -28,6 +29,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
+use tonic::transport::{Server, ServerTlsConfig};
 
 const INTERNAL_SECRET: &str = "internal.secret";
 const PUSH_API_KEY: &str = "push-api.key";
@@ -66,9 +68,12 @@ impl Node {
         let started = Instant::now();
         let roles = config.roles()?;
         let secret = internal_secret(&config, data)?;
-        let tls = config.tls.acceptor()?;
+        let (tls, rpc_tls) = (config.tls.acceptor()?, config.tls.rpc()?);
         let bound = Bound::bind(&config.listen, &roles).await?;
-        warn_about_plain_text(&config);
+        for exposed in exposure::of(&config, &roles) {
+            let Exposed { what, address, fix, .. } = &exposed;
+            tracing::warn!(setting = what, address, fix, "{exposed}");
+        }
 
         let mut tasks = JoinSet::new();
         let (edges, core) = (CancellationToken::new(), CancellationToken::new());
@@ -140,10 +145,14 @@ impl Node {
             skein_edge::serve_http(bound.admin, None, admin_router, None, config.comet.listener.clone(), core.clone()),
         );
         if let (Some(listener), Some(own)) = (bound.comet_rpc, own) {
-            spawn_fallible(&mut tasks, "comet rpc", serve_comet_rpc(listener, own, secret.clone(), core.clone()));
+            spawn_fallible(
+                &mut tasks,
+                "comet rpc",
+                serve_comet_rpc(listener, rpc_server(rpc_tls.as_ref())?, own, secret.clone(), core.clone()),
+            );
         }
         if let Some(listener) = bound.logic_rpc {
-            spawn_fallible(&mut tasks, "logic rpc", serve_logic_rpc(listener, logic, secret, core.clone()));
+            spawn_fallible(&mut tasks, "logic rpc", serve_logic_rpc(listener, rpc_server(rpc_tls.as_ref())?, logic, secret, core.clone()));
         }
 
         write_atomically(&listening_file, &serde_json::to_vec(&listening)?)?;
@@ -283,17 +292,6 @@ fn internal_secret(config: &Config, data: &Path) -> Result<Secret> {
     Ok(Secret::new(&secrets::load_or_make(&path)?))
 }
 
-fn warn_about_plain_text(config: &Config) {
-    let listen = &config.listen;
-    let open = [("public", listen.public), ("tcp", listen.tcp), ("push", listen.push)];
-    for (name, address) in open.into_iter().filter(|(_, address)| !address.ip().is_loopback() && !config.tls.is_on()) {
-        tracing::warn!(%address, "listen.{name} is reachable from outside without TLS: set [tls] certificate and private_key");
-    }
-    if !listen.admin.ip().is_loopback() {
-        tracing::warn!(address = %listen.admin, "listen.admin answers everybody: keep it on loopback or behind a firewall");
-    }
-}
-
 fn administration(side: &LogicSide, config: &Config, bound: &Bound, started: Instant) -> Admin {
     let store = Arc::new(side.store.clone());
     Admin {
@@ -322,13 +320,30 @@ fn spawn_fallible(tasks: &mut Tasks, name: &'static str, work: impl Future<Outpu
     tasks.spawn(async move { work.await.with_context(|| format!("component {name}")).map(|()| name) });
 }
 
-async fn serve_comet_rpc(listener: TcpListener, own: Arc<dyn Delivery>, secret: Secret, shutdown: CancellationToken) -> Result<()> {
-    let server = tonic::transport::Server::builder().add_service(delivery_service(own, secret));
+fn rpc_server(tls: Option<&ServerTlsConfig>) -> Result<Server> {
+    let server = Server::builder();
+    tls.map_or(Ok(server.clone()), |tls| server.tls_config(tls.clone())).context("use tls.certificate for internal gRPC")
+}
+
+async fn serve_comet_rpc(
+    listener: TcpListener,
+    mut server: Server,
+    own: Arc<dyn Delivery>,
+    secret: Secret,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let server = server.add_service(delivery_service(own, secret));
     Ok(server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned()).await?)
 }
 
-async fn serve_logic_rpc(listener: TcpListener, logic: Arc<dyn Logic>, secret: Secret, shutdown: CancellationToken) -> Result<()> {
-    let server = tonic::transport::Server::builder().add_service(logic_service(logic, secret));
+async fn serve_logic_rpc(
+    listener: TcpListener,
+    mut server: Server,
+    logic: Arc<dyn Logic>,
+    secret: Secret,
+    shutdown: CancellationToken,
+) -> Result<()> {
+    let server = server.add_service(logic_service(logic, secret));
     Ok(server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned()).await?)
 }
 

@@ -7,7 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio_rustls::TlsAcceptor;
+use tonic::transport::{Identity, ServerTlsConfig};
+
+/// Time for the handshake of another process of the deployment.
+const RPC_HANDSHAKE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -44,5 +49,16 @@ impl TlsConfig {
             .with_single_cert(chain, key)
             .context("use tls.certificate with tls.private_key")?;
         Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// The same for the internal gRPC.
+    pub fn rpc(&self) -> Result<Option<ServerTlsConfig>> {
+        if !self.is_on() {
+            return Ok(None);
+        }
+        let certificate =
+            std::fs::read(&self.certificate).with_context(|| format!("read tls.certificate {}", self.certificate.display()))?;
+        let key = std::fs::read(&self.private_key).with_context(|| format!("read tls.private_key {}", self.private_key.display()))?;
+        Ok(Some(ServerTlsConfig::new().identity(Identity::from_pem(certificate, key)).timeout(RPC_HANDSHAKE)))
     }
 }

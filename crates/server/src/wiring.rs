@@ -59,9 +59,11 @@ pub struct KnownComets(HashMap<NodeId, Arc<dyn Delivery>>);
 
 impl KnownComets {
     pub fn new(config: &Config, own: Option<Arc<dyn Delivery>>, secret: &Secret) -> Result<Self> {
+        let trust = config.peers.trust(&config.tls)?;
         let mut known: HashMap<NodeId, Arc<dyn Delivery>> = HashMap::new();
         for peer in &config.peers.comets {
-            let link = Peer::new(&peer.address, secret.clone()).with_context(|| format!("use peers.comets address {}", peer.address))?;
+            let link = Peer::new(&peer.address, secret.clone(), trust.as_ref())
+                .with_context(|| format!("use peers.comets address {}", peer.address))?;
             known.insert(NodeId(peer.node.clone()), Arc::new(RemoteDelivery::new(&link)));
         }
         if let Some(own) = own {
@@ -84,6 +86,7 @@ impl Comets for KnownComets {
 /// Logic in another process.
 pub fn remote_logic(config: &Config, secret: &Secret) -> Result<Arc<dyn Logic>> {
     let address = &config.peers.logic;
-    let peer = Peer::new(address, secret.clone()).with_context(|| format!("use peers.logic {address}"))?;
+    let trust = config.peers.trust(&config.tls)?;
+    let peer = Peer::new(address, secret.clone(), trust.as_ref()).with_context(|| format!("use peers.logic {address}"))?;
     Ok(Arc::new(RemoteLogic::new(&peer)))
 }

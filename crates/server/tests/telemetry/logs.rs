@@ -23,6 +23,22 @@ async fn json_lines_carry_the_fields_of_their_span() {
 }
 
 #[tokio::test]
+async fn the_start_tells_what_was_configured_and_what_is_reached_in_plain_text() {
+    let settings = ["telemetry.log_format=json", "listen.public=0.0.0.0:0", "mail.password=hunter2"];
+    let server = Server::start(&settings, &[]).await;
+    let log = server.log();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let configuration = lines.iter().find(|line| line["message"] == "configuration").expect("the configuration is told");
+    let changed = configuration["changed"].as_str().unwrap();
+    assert!(changed.contains(r#"listen.public="0.0.0.0:0""#) && changed.contains(r#"mail.password="…""#), "{changed}");
+    assert!(!log.contains("hunter2"), "{log}");
+    let warnings: Vec<_> = lines.iter().filter(|line| line["level"] == "WARN" && line["setting"].is_string()).collect();
+    let [warning] = warnings[..] else { panic!("one warning: {warnings:?}") };
+    assert_eq!((&warning["setting"], &warning["address"]), (&"listen.public".into(), &"0.0.0.0:0".into()));
+    assert!(warning["fix"].as_str().unwrap().contains("tls.certificate"), "{warning}");
+}
+
+#[tokio::test]
 async fn a_flood_of_bad_handshakes_is_a_few_lines() {
     const FLOOD: usize = 1_000;
     let server = Server::start(&[], &[]).await;

@@ -20,11 +20,22 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Json<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &Arc<Shared>) -> Result<Self, Problem> {
+        let JsonText(text) = JsonText::from_request(request, state).await?;
+        Ok(Json(from_strict_json_object(&text)?))
+    }
+}
+
+/// The text of a JSON body, not looked at. **Bound:** `body_bytes_max`.
+pub(super) struct JsonText(pub Bytes);
+
+impl FromRequest<Arc<Shared>> for JsonText {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &Arc<Shared>) -> Result<Self, Problem> {
         if !is_json(request.headers()) {
             return Err(Problem::new(ErrorCode::Unsupported, "send the body as application/json"));
         }
-        let bytes = read(request, state.config.body_bytes_max as usize).await?;
-        Ok(Json(from_strict_json_object(&bytes)?))
+        read(request, state.config.body_bytes_max as usize).await.map(JsonText)
     }
 }
 

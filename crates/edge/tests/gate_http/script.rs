@@ -12,7 +12,7 @@ use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Connect, Connected, Logic, NodeLoad, Origin};
 use skein_domain::id::{Millis, NodeId, SessionId, Uid};
-use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
+use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushOutcome, PushReply, PushRequest, Pusher};
 use skein_domain::push::ConnectionRef;
 use skein_domain::trace::Sampling;
 use skein_domain::{Code, Error, Result};
@@ -21,6 +21,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tower::ServiceExt;
 
+pub const API_KEY: &str = "an-api-key-of-32-characters-long";
 pub const TOKEN: &str = "the-token-of-session-70";
 
 type Play<C, R> = Box<dyn Fn(C) -> Result<R> + Send + Sync>;
@@ -29,8 +30,10 @@ type Play<C, R> = Box<dyn Fn(C) -> Result<R> + Send + Sync>;
 pub struct Script {
     pub asked: Mutex<Vec<(Caller, Command)>>,
     pub origins: Mutex<Vec<String>>,
+    pub pushed: Mutex<Vec<(Pusher, String, PushCommand)>>,
     command: Play<Command, Reply>,
     account: Play<AccountCommand, AccountReply>,
+    push: Play<PushCommand, PushReply>,
     stalls: bool,
 }
 
@@ -41,6 +44,11 @@ impl Script {
 
     pub fn account(play: impl Fn(AccountCommand) -> Result<AccountReply> + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self { account: Box::new(play), ..Self::blank() })
+    }
+
+    /// `push` is asked by whoever is let in: everybody without a key, and who has [`API_KEY`].
+    pub fn push(play: impl Fn(PushCommand) -> Result<PushReply> + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { push: Box::new(play), ..Self::blank() })
     }
 
     /// Verifies, but never answers a command.
@@ -56,10 +64,27 @@ impl Script {
         Self {
             asked: Mutex::default(),
             origins: Mutex::default(),
+            pushed: Mutex::default(),
             command: Box::new(|_| Ok(Reply::Done)),
             account: Box::new(|_| Ok(AccountReply::Done)),
+            push: Box::new(|_| Ok(PushReply::Authorized)),
             stalls: false,
         }
+    }
+
+    pub fn push_commands(&self) -> Vec<PushCommand> {
+        self.pushed.lock().unwrap().iter().map(|(_, _, command)| command.clone()).collect()
+    }
+
+    /// The one request pushed so far.
+    pub fn pushed_one(&self) -> PushRequest {
+        let mut requests = self.push_commands().into_iter().flat_map(|command| match command {
+            PushCommand::Push { requests } => requests,
+            _ => Vec::new(),
+        });
+        let first = requests.next().expect("nothing was pushed");
+        assert!(requests.next().is_none(), "more than one was pushed");
+        first
     }
 
     pub fn commands(&self) -> Vec<Command> {
@@ -105,9 +130,32 @@ impl Logic for Script {
         Err(Error::internal())
     }
 
-    async fn push(&self, _: Pusher, _: Origin, _: PushCommand) -> Result<PushReply> {
-        Err(Error::internal())
+    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
+        if pusher != Pusher::Open && pusher != Pusher::ApiKey(API_KEY.to_owned()) {
+            return Err(Error::new(Code::Unauthorized, "no such API key"));
+        }
+        self.pushed.lock().unwrap().push((pusher, from.address, command.clone()));
+        if self.stalls {
+            return std::future::pending().await;
+        }
+        (self.push)(command)
     }
+}
+
+/// A push API that accepts whatever it is asked to push.
+pub fn accepting() -> Arc<Script> {
+    Script::push(|command| match command {
+        PushCommand::Push { requests } => {
+            let accepted = |at| PushOutcome::Accepted { push: format!("{at:026}"), stored: vec![], would_reach: None, repeated: false };
+            Ok(PushReply::Pushed { outcomes: (0..requests.len()).map(accepted).collect() })
+        }
+        PushCommand::Authorize { .. } => Ok(PushReply::Authorized),
+        _ => Err(Error::internal()),
+    })
+}
+
+pub fn api_key() -> String {
+    format!("authorization: Bearer {API_KEY}")
 }
 
 pub fn session() -> Session {

@@ -1,6 +1,6 @@
 //! `/api/v1/push…`: each call is one command, its reply JSON, its failure a problem.
 
-use super::super::extract::{Json, Parameters};
+use super::super::extract::{Json, JsonText, Parameters};
 use super::super::problem::Problem;
 use super::super::{Shared, SharedState};
 use super::ask::{Asker, unexpected_reply};
@@ -10,7 +10,7 @@ use axum::extract::Path;
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushRequest, RoomName};
-use skein_protocol::{ErrorCode, from_json_object};
+use skein_protocol::ErrorCode;
 use std::sync::Arc;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -36,8 +36,8 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
 /// Push one message to users, a room, everyone, or goim connections
 #[utoipa::path(post, path = "/api/v1/push", tag = "push", request_body = PushBody, responses((status = 200, body = Pushed)),
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as the field idempotency_key")))]
-async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result<Json<PushBody>, Problem>) -> Answer<Pushed> {
-    let request = body?.0.into_request(idempotency_header(&headers)?)?;
+async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result<JsonText, Problem>) -> Answer<Pushed> {
+    let request = PushBody::read(&body?.0)?.into_request(idempotency_header(&headers)?)?;
     match asker.push_one(&state, request).await? {
         PushOutcome::Accepted { push, stored, would_reach, repeated } => Ok(Json(Pushed::new(push, stored, would_reach, repeated))),
         PushOutcome::Refused { error } => Err(error.into()),
@@ -46,8 +46,8 @@ async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result
 
 /// Push up to 100 messages; each stands alone
 #[utoipa::path(post, path = "/api/v1/push/batch", tag = "push", request_body = BatchBody, responses((status = 200, body = BatchOutcomes)))]
-async fn batch(state: SharedState, asker: Asker, body: Result<Json<BatchBody>, Problem>) -> Answer<BatchOutcomes> {
-    let pushes = body?.0.pushes;
+async fn batch(state: SharedState, asker: Asker, body: Result<JsonText, Problem>) -> Answer<BatchOutcomes> {
+    let pushes = BatchBody::read(&body?.0)?;
     if !(1..=REQUESTS_MAX).contains(&pushes.len()) {
         return Err(Problem::bad_request(format!("a batch has 1 to {REQUESTS_MAX} pushes")));
     }
@@ -63,8 +63,7 @@ async fn batch(state: SharedState, asker: Asker, body: Result<Json<BatchBody>, P
 }
 
 fn request_of(json: &str) -> Result<PushRequest, Problem> {
-    let body: PushBody = from_json_object(json.as_bytes()).map_err(|error| Problem::bad_request(error.to_string()))?;
-    Ok(body.into_request(None)?)
+    Ok(PushBody::read(json.as_bytes())?.into_request(None)?)
 }
 
 fn idempotency_header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

@@ -7,52 +7,52 @@ use super::super::problem::Problem;
 use super::{RECEIVERS_MAX, target};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use serde_json::value::RawValue;
 use skein_domain::id::{Millis, Uid};
 use skein_domain::live::{self, GuestKey, LiveNode, Mid, PushId, PushOutcome, PushRequest, PushTarget, RoomName};
 use skein_domain::{Code, Error, Result};
-use skein_protocol::ErrorCode;
-use std::marker::PhantomData;
+use skein_protocol::{ErrorCode, JsonError, from_strict_json_object};
 use utoipa::ToSchema;
 
 /// One push. The message is exactly one of `body`, `text` and `base64`.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PushBody {
-    #[serde(deserialize_with = "object")]
-    pub to: To,
+    to: To,
     /// Business type of the message; receivers choose by it what they accept. goim's clients use 1000 and up.
     #[schema(example = 1000)]
-    pub operation: i32,
+    operation: i32,
     /// JSON, sent as it stands here.
     #[serde(default)]
     #[schema(value_type = Object)]
-    pub body: Option<Box<RawValue>>,
+    body: Option<Value>,
+    /// The text of `body`.
+    #[serde(skip)]
+    verbatim: Option<Box<RawValue>>,
     /// Text, sent as UTF-8.
     #[serde(default)]
     #[schema(example = "hello")]
-    pub text: Option<String>,
+    text: Option<String>,
     /// Any bytes.
     #[serde(default)]
-    pub base64: Option<String>,
+    base64: Option<String>,
     /// Stored and replayed, to users and rooms; otherwise to whoever is connected now.
     #[serde(default)]
-    pub durable: bool,
+    durable: bool,
     /// 1 to 64 printable ASCII characters: a repetition answers what the first answered. The header Idempotency-Key does the same.
     #[serde(default)]
-    pub idempotency_key: Option<String>,
+    idempotency_key: Option<String>,
     /// Unix milliseconds. The push is on disk until then.
     #[serde(default)]
-    pub not_before: Option<Int64>,
+    not_before: Option<Int64>,
     /// Worthless so long after `not_before`, or after now.
     #[serde(default)]
-    pub ttl_ms: Option<Int64>,
+    ttl_ms: Option<Int64>,
     /// Judge and count, deliver nothing.
     #[serde(default)]
-    pub dry_run: bool,
+    dry_run: bool,
 }
 
 /// Exactly one of these.
@@ -67,7 +67,7 @@ pub struct To {
     #[schema(example = "live://1000")]
     pub room: Option<String>,
     /// Everyone who accepts the operation.
-    #[serde(default, deserialize_with = "maybe_object")]
+    #[serde(default)]
     pub all: Option<Everyone>,
     /// goim connections by key.
     #[serde(default)]
@@ -95,10 +95,39 @@ pub struct Everyone {
 #[serde(deny_unknown_fields)]
 pub struct BatchBody {
     #[schema(value_type = Vec<PushBody>)]
-    pub pushes: Vec<Box<RawValue>>,
+    pushes: Vec<Value>,
+}
+
+/// Text that is known to be an object of the right shape, for what must stay as it was written.
+#[derive(Deserialize)]
+struct Written {
+    body: Option<Box<RawValue>>,
+    #[serde(default)]
+    pushes: Vec<Box<RawValue>>,
+}
+
+impl Written {
+    fn of(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok()
+    }
+}
+
+impl BatchBody {
+    /// Each as it was written: it may be of the wrong shape alone.
+    pub fn read(text: &[u8]) -> std::result::Result<Vec<Box<RawValue>>, JsonError> {
+        let Self { pushes } = from_strict_json_object(text)?;
+        let written = Written::of(text).map(|written| written.pushes);
+        Ok(written.filter(|written| written.len() == pushes.len()).unwrap_or_default())
+    }
 }
 
 impl PushBody {
+    pub fn read(text: &[u8]) -> std::result::Result<Self, JsonError> {
+        let mut read: Self = from_strict_json_object(text)?;
+        read.verbatim = Written::of(text).and_then(|written| written.body).filter(|_| read.body.is_some());
+        Ok(read)
+    }
+
     pub fn into_request(self, header_key: Option<&str>) -> Result<PushRequest> {
         let named = match (self.idempotency_key.as_deref(), header_key) {
             (Some(body), Some(header)) if body != header => {
@@ -107,7 +136,7 @@ impl PushBody {
             (body, header) => body.or(header),
         };
         let key = target::idempotency_key(named, self.durable || self.not_before.is_some())?;
-        let bytes = message_bytes(self.body, self.text, self.base64)?;
+        let bytes = message_bytes(self.verbatim, self.text, self.base64)?;
         Ok(PushRequest {
             target: self.to.try_into()?,
             message: target::message(self.operation, bytes)?,
@@ -317,28 +346,5 @@ impl From<LiveNode> for Node {
     fn from(node: LiveNode) -> Self {
         let LiveNode { node, tcp, websocket, weight, connections, addresses, draining, renewed_at } = node;
         Self { node: node.0, tcp, websocket, weight, connections, addresses, draining, renewed_at: renewed_at.into() }
-    }
-}
-
-/// A JSON object only: left alone, derived readers of structs take an array of the fields in order as well.
-fn object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> std::result::Result<T, D::Error> {
-    from.deserialize_any(ObjectOnly(PhantomData))
-}
-
-fn maybe_object<'de, D: Deserializer<'de>, T: DeserializeOwned>(from: D) -> std::result::Result<Option<T>, D::Error> {
-    object(from).map(Some)
-}
-
-struct ObjectOnly<T>(PhantomData<T>);
-
-impl<'de, T: DeserializeOwned> Visitor<'de> for ObjectOnly<T> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<T, A::Error> {
-        T::deserialize(MapAccessDeserializer::new(map))
     }
 }

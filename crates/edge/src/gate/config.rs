@@ -2,6 +2,7 @@
 
 use super::address::Network;
 use super::auth::WebOrigin;
+use super::web::WebFolder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
@@ -19,6 +20,8 @@ pub struct Config {
     pub allowed_origins: Vec<WebOrigin>,
     /// Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed, for example "10.0.0.0/8".
     pub trusted_proxies: Vec<Network>,
+    /// Folder with a web client to serve, for example one with another theme; empty: the one built in. Read at start.
+    pub web_folder: WebFolder,
     /// Requests allowed per client address.
     pub rates: Rates,
 }
@@ -31,6 +34,7 @@ impl Default for Config {
             in_flight_max: const { NonZeroU32::new(1_024).unwrap() },
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
+            web_folder: WebFolder::default(),
             rates: Rates::default(),
         }
     }

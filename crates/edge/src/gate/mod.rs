@@ -28,6 +28,7 @@ mod problem;
 mod push;
 mod rates;
 mod routes;
+mod web;
 
 use axum::Router;
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
@@ -44,6 +45,7 @@ pub use docs::{endpoint_table, error_table, openapi, openapi_json};
 pub use mailbox::{Mailbox, ReceivedMail};
 pub use push::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, open_push_router, push_endpoint_table, push_openapi, push_openapi_json, push_router};
 pub use routes::verify::{ApiKey, ShortApiKey};
+pub use web::{NoWebClient, WebFolder};
 
 use problem::Problem;
 
@@ -63,7 +65,7 @@ pub struct Gate {
 pub fn router(gate: Gate) -> Router {
     let state = Arc::new(Shared::new(gate));
     let (api, _) = routes::api().split_for_parts();
-    let mut router = api.merge(pages::routes());
+    let mut router = api.merge(pages::routes()).merge(web::routes(&state.config.web_folder));
     if state.mailbox.is_some() {
         router = router.merge(mailbox::routes());
     }

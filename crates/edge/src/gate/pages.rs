@@ -16,9 +16,13 @@ const STYLE: &str = include_str!("pages.css");
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/", get(async || html(WELCOME.replace("/*style*/", STYLE))))
         .route("/api/docs", get(async || html(DOCS.clone())))
         .route("/api/v1/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPENAPI.clone())))
+}
+
+/// The first page of a server without web client.
+pub(super) fn welcome() -> Response {
+    html(WELCOME.replace("/*style*/", STYLE))
 }
 
 static DOCS: LazyLock<String> = LazyLock::new(|| document("Skein HTTP API", &docs::page(&docs::openapi())));

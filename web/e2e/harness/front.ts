@@ -27,6 +27,8 @@ export class Front {
   readonly live = new Set<Socket>();
   /** WebSocket connections ever made. */
   made = 0;
+  /** Pages and requests pass, long connections do not. */
+  refusesUpgrades = false;
   private readonly sockets = new Set<Socket>();
   private isDown = false;
   private readonly http: HttpServer;
@@ -109,6 +111,7 @@ export class Front {
   }
 
   private upgrade(incoming: IncomingMessage, socket: Socket, head: Buffer): void {
+    if (this.refusesUpgrades) return void socket.destroy();
     const [host = "", port] = this.server.split(":");
     const passed = connect(Number(port), host);
     const lines = [`${incoming.method} ${incoming.url} HTTP/1.1`];

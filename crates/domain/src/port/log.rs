@@ -44,3 +44,27 @@ pub trait LogBus: Send + Sync + 'static {
     /// is kept per conversation and per user.
     async fn publish(&self, records: Vec<LogRecord>) -> Result<()>;
 }
+
+/// The consuming end of the log in `pipeline` mode: one member of a group, each partition with one member.
+#[async_trait]
+pub trait LogSource: Send + Sync + 'static {
+    /// The next records, in order within a partition, at most `limit`. Waits for about a second, then answers none.
+    async fn next(&self, limit: usize) -> Result<Vec<Consumed>>;
+
+    /// Everything of the partition below `next` is done: a restart, or the member that gets the partition after this one,
+    /// begins there. Reports for a partition this member has no more are dropped.
+    async fn finished(&self, partition: i32, next: i64) -> Result<()>;
+
+    /// Keeps a record aside, with the reason, where an operator finds it and can replay it. Durable when it returns.
+    async fn set_aside(&self, record: &Consumed, reason: &str) -> Result<()>;
+}
+
+/// A record as it came, at its place in the log.
+#[derive(Debug, Clone)]
+pub struct Consumed {
+    pub partition: i32,
+    pub offset: i64,
+    pub bytes: Vec<u8>,
+    /// What the bytes say; `None`: not a record this version can read.
+    pub record: Option<LogRecord>,
+}

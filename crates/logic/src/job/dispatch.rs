@@ -32,9 +32,18 @@ pub struct Dispatch {
 
 /// What keeps its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Lane {
+pub(super) enum Lane {
     Conversation(ConversationId),
     User(Uid),
+}
+
+impl Lane {
+    pub(super) fn of(event: &LogEvent) -> Self {
+        match event {
+            LogEvent::Entry { entry, .. } => Self::Conversation(entry.conversation),
+            LogEvent::User { uid, .. } => Self::User(*uid),
+        }
+    }
 }
 
 impl Dispatch {
@@ -44,11 +53,16 @@ impl Dispatch {
 
     async fn lane(&self, records: Vec<LogRecord>) -> Result<()> {
         for record in records {
-            let trace = self.hop(&record.event);
-            let place = Place { shard: record.shard, revision: record.revision, trace };
-            self.fan_out(place, record.event).instrument(span(place)).await?;
+            self.one(record).await?;
         }
         Ok(())
+    }
+
+    /// The caller keeps the order of a lane.
+    pub(super) async fn one(&self, record: LogRecord) -> Result<()> {
+        let trace = self.hop(&record.event);
+        let place = Place { shard: record.shard, revision: record.revision, trace };
+        self.fan_out(place, record.event).instrument(span(place)).await
     }
 
     async fn fan_out(&self, place: Place, event: LogEvent) -> Result<()> {
@@ -100,11 +114,7 @@ fn in_lanes(records: Vec<LogRecord>) -> Vec<Vec<LogRecord>> {
     let mut places: HashMap<Lane, usize> = HashMap::new();
     let mut lanes: Vec<Vec<LogRecord>> = Vec::new();
     for record in records {
-        let lane = match &record.event {
-            LogEvent::Entry { entry, .. } => Lane::Conversation(entry.conversation),
-            LogEvent::User { uid, .. } => Lane::User(*uid),
-        };
-        let place = *places.entry(lane).or_insert_with(|| {
+        let place = *places.entry(Lane::of(&record.event)).or_insert_with(|| {
             lanes.push(Vec::new());
             lanes.len() - 1
         });

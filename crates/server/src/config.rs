@@ -76,6 +76,8 @@ pub struct ListenConfig {
     pub tcp: SocketAddr,
     /// Push API and `POST /logic/verify` for other gateways; answers with an API key only.
     pub push: SocketAddr,
+    /// Push API over gRPC; answers with an API key only. Closed until an address is set.
+    pub push_rpc: Option<SocketAddr>,
     /// Health, readiness and metrics.
     pub admin: SocketAddr,
     /// Internal gRPC of role comet; closed when all roles run in one process.
@@ -91,6 +93,7 @@ impl Default for ListenConfig {
             public: local(8080),
             tcp: local(3101),
             push: local(8090),
+            push_rpc: None,
             admin: local(8070),
             comet_rpc: local(50051),
             logic_rpc: local(50052),

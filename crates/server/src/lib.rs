@@ -10,6 +10,7 @@ mod exposure;
 pub mod limits;
 pub mod mail;
 pub mod node;
+pub mod push_ports;
 pub mod roles;
 pub mod secrets;
 pub mod telemetry;

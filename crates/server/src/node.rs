@@ -7,6 +7,7 @@ use crate::admin::http::AdminHttp;
 use crate::admin::server::{Admin, AdminSocket};
 use crate::config::{Config, ListenConfig};
 use crate::exposure::{self, Exposed};
+use crate::push_ports::{Behind, PushListening, PushPorts};
 use crate::roles::{Role, Roles};
 use crate::wiring::{KnownComets, LogicSide, remote_logic};
 use crate::{admin, secrets};
@@ -46,6 +47,8 @@ pub struct Listening {
     pub admin: Option<SocketAddr>,
     pub comet_rpc: Option<SocketAddr>,
     pub logic_rpc: Option<SocketAddr>,
+    #[serde(flatten)]
+    pub others: PushListening,
 }
 
 pub struct Node {
@@ -70,6 +73,7 @@ impl Node {
         let secret = internal_secret(&config, data)?;
         let (tls, rpc_tls) = (config.tls.acceptor()?, config.tls.rpc()?);
         let bound = Bound::bind(&config.listen, &roles).await?;
+        let push_ports = PushPorts::bind(&config, &roles).await?;
         for exposed in exposure::of(&config, &roles) {
             let Exposed { what, address, fix, .. } = &exposed;
             tracing::warn!(setting = what, address, fix, "{exposed}");
@@ -113,7 +117,7 @@ impl Node {
             }
         };
 
-        let listening = bound.addresses();
+        let listening = Listening { others: push_ports.addresses(), ..bound.addresses() };
         if let (Some(listener), Some(comet)) = (bound.tcp, comet.clone()) {
             let (tls, shutdown) = (tls.clone(), edges.clone());
             let clients = if config.compat.goim.on { Clients::SkeinAndGoim } else { Clients::Skein };
@@ -137,6 +141,18 @@ impl Node {
                 "push listener",
                 skein_edge::serve_http(listener, tls.clone(), router, None, config.comet.listener.clone(), edges.clone()),
             );
+        }
+        let behind = Behind {
+            config: &config,
+            logic: logic.clone(),
+            comet: comet.clone(),
+            tls: tls.clone(),
+            gate: Gate { logic: logic.clone(), config: config.gate.clone(), tls: false, mailbox: None, sampling },
+            push_server: rpc_server(rpc_tls.as_ref())?,
+            shutdown: edges.clone(),
+        };
+        for (name, work) in push_ports.serve(behind) {
+            spawn_fallible(&mut tasks, name, work);
         }
         let admin_router = admin::http::router(AdminHttp { metrics, ready: ready.clone() });
         spawn(
@@ -248,6 +264,7 @@ impl Bound {
             admin: self.admin.local_addr().ok(),
             comet_rpc: address(&self.comet_rpc),
             logic_rpc: address(&self.logic_rpc),
+            others: PushListening::default(),
         }
     }
 

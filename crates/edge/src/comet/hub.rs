@@ -102,6 +102,11 @@ impl Hub {
         }
     }
 
+    /// Live rooms with somebody in them here.
+    pub fn live_rooms(&self) -> Vec<skein_domain::live::RoomName> {
+        self.index.rooms.online().into_iter().map(|(room, _)| room).collect()
+    }
+
     /// Whose session is connected here.
     pub fn user_of(&self, session: SessionId) -> Option<Uid> {
         self.seats.user_of(session)

@@ -6,12 +6,16 @@ use crate::account::Chores;
 use crate::announcer::Announcer;
 use crate::cursors::CursorPusher;
 use crate::job::{Fanout, Relay};
+use crate::push::{LiveRooms, Schedule};
 use crate::typing::TypingPusher;
+use skein_domain::port::{GuestRegistry, SessionRegistry};
 use skein_domain::{Error, Result};
+use std::sync::Arc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// Relays, pushes that are put together first, probes of Comets, mail and the removal of old sessions. Without it running
+/// Relays, pushes that are put together first or wait for their time, who is in live rooms, probes of Comets, mail and the
+/// removal of old sessions. Without it running
 /// commands are answered, but nobody hears of them.
 pub struct Background {
     pub(crate) relays: Vec<Relay>,
@@ -20,6 +24,10 @@ pub struct Background {
     pub(crate) typing: TypingPusher,
     pub(crate) announcer: Announcer,
     pub(crate) fanout: Fanout,
+    pub(crate) schedule: Schedule,
+    pub(crate) rooms: LiveRooms,
+    pub(crate) sessions: Arc<dyn SessionRegistry>,
+    pub(crate) guests: Arc<dyn GuestRegistry>,
 }
 
 impl Background {
@@ -33,6 +41,8 @@ impl Background {
         parts.spawn(self.cursors.run(shutdown.clone()));
         parts.spawn(self.typing.run(shutdown.clone()));
         parts.spawn(self.announcer.run(self.fanout.clone(), shutdown.clone()));
+        parts.spawn(self.schedule.run(shutdown.clone()));
+        parts.spawn(self.rooms.run(self.fanout.clone(), self.sessions, self.guests, shutdown.clone()));
         parts.spawn(self.fanout.run(shutdown.clone()));
         while let Some(ended) = parts.join_next().await {
             if ended.is_err() || !shutdown.is_cancelled() {

@@ -1,7 +1,7 @@
 //! Settings of logic.
 
 use crate::account::rate::Rate;
-use crate::{account, contact};
+use crate::{account, contact, push};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,7 @@ pub struct Config {
     pub members_cached: u64,
     pub account: account::Config,
     pub contact: contact::Config,
+    pub push: push::Config,
 }
 
 impl Default for Config {
@@ -33,6 +34,7 @@ impl Default for Config {
             members_cached: 200_000,
             account: account::Config::default(),
             contact: contact::Config::default(),
+            push: push::Config::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`Service`] is the Logic door, [`Background`] what runs beside it. Behind them: `append` (send and change),
 //! `conversation`, `cursors`, `typing` (commands), `sync`, `history` (queries), [`job`] (relay from the change log,
-//! fan-out), [`account`] (accounts, sessions, status), `contact`.
+//! fan-out, transient pushes), [`push`] (the push platform), [`account`] (accounts, sessions, status), `contact`.
 //!
 //! **Invariant:** nothing here sees HTTP, gRPC, a frame or SQL. Whether a message is stored is decided by the store
 //! alone; everything after that is a hint.
@@ -20,6 +20,7 @@ mod history;
 pub mod job;
 mod metrics;
 mod page;
+pub mod push;
 mod random;
 mod service;
 mod snapshots;

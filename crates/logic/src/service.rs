@@ -16,6 +16,7 @@ use crate::conversation::Conversations;
 use crate::cursors::Cursors;
 use crate::history::{Anchor, History};
 use crate::job::{Dispatch, Fanout, Relay};
+use crate::push::{Goim, Guests, LiveSessions, Platform, PushAdmin, Pushes};
 use crate::snapshots::Snapshots;
 use crate::sync::{Sync, SyncBounds};
 use crate::traces::Traces;
@@ -31,8 +32,8 @@ use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, NodeId, Shard};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::{
-    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, LogBus, Mailer, Mark, MessageStore, NodeRegistry, Outbox,
-    SessionRegistry,
+    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LogBus, Mailer, Mark, MessageStore,
+    NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry,
 };
 use skein_domain::push::ConnectionRef;
 use skein_domain::trace::Trace;
@@ -55,11 +56,17 @@ pub struct Parts {
     pub registry: Arc<dyn SessionRegistry>,
     pub nodes: Arc<dyn NodeRegistry>,
     pub codes: Arc<dyn CodeStore>,
+    pub guests: Arc<dyn GuestRegistry>,
+    pub pushes: Arc<dyn PushStore>,
+    pub receipts: Arc<dyn ReceiptStore>,
     pub mailer: Arc<dyn Mailer>,
     pub comets: Arc<dyn Comets>,
     pub clock: Arc<dyn Clock>,
     /// `None`: direct mode, records are dispatched in this process.
     pub bus: Option<Arc<dyn LogBus>>,
+    /// `None`: direct mode, transient pushes are dispatched in this process.
+    pub live_log: Option<Arc<dyn LiveLog>>,
+    pub goim: Goim,
     pub limits: Limits,
     pub config: Config,
 }
@@ -77,6 +84,9 @@ pub struct Service {
     sync: Sync,
     history: History,
     fanout: Fanout,
+    pushes: Pushes,
+    guests: Guests,
+    live: LiveSessions,
 }
 
 impl Service {
@@ -102,6 +112,7 @@ impl Service {
         let page_bytes = config.page_bytes as usize;
         let bounds = SyncBounds { page_bytes, running_max: config.syncs_running as usize, waiting_max: config.syncs_waiting as usize };
 
+        let Platform { pushes, guests, live, schedule, rooms } = Platform::new(&parts, &fanout, &snapshots, &limits);
         let status = Arc::new(status(&parts, &fanout));
         let (accounts, chores) = Accounts::new(
             parts.accounts.clone(),
@@ -133,9 +144,24 @@ impl Service {
             sync: Sync::new(conversations.clone(), messages.clone(), bounds),
             history: History { conversations: conversations.clone(), messages: messages.clone(), page_bytes },
             fanout: fanout.clone(),
+            pushes,
+            guests,
+            live,
         };
         let relays = relays(&parts, snapshots, traces, &fanout);
-        let background = Background { relays, chores, cursors: cursor_pusher, typing: typing_pusher, announcer, fanout };
+        let (sessions, guests) = (parts.registry, parts.guests);
+        let background = Background {
+            relays,
+            chores,
+            cursors: cursor_pusher,
+            typing: typing_pusher,
+            announcer,
+            fanout,
+            schedule,
+            rooms,
+            sessions,
+            guests,
+        };
         Ok((service, background))
     }
 
@@ -147,6 +173,11 @@ impl Service {
     /// For administration: nodes and who is online.
     pub fn status(&self) -> &Status {
         &self.status
+    }
+
+    /// For administration: API keys, bindings of live rooms, tags.
+    pub fn push_admin(&self) -> PushAdmin {
+        self.pushes.admin()
     }
 
     /// For administration: notices to everyone.
@@ -195,7 +226,9 @@ impl Service {
         let conversations = &self.conversations;
         match command {
             Send { .. } | Change { .. } => Err(Error::internal()),
-            JoinLive { .. } | LeaveLive { .. } | LiveHistory { .. } => Err(Error::new(Code::Unsupported, "there are no live rooms here")),
+            JoinLive { room, presence } => self.live.join(&caller, room, presence).await,
+            LeaveLive { room } => self.live.leave(&caller, &room),
+            LiveHistory { room, before, count } => self.live.history(&room, before, count).await,
             MarkRead { conversation, seq } => self.cursors.mark_read(conversation, uid, Mark::Read(seq)).await,
             MarkDelivered { conversation, seq } => self.cursors.mark_delivered(conversation, uid, Mark::Delivered(seq)).await,
             Typing { conversation } => self.typing.typing(&caller, conversation).await,
@@ -296,10 +329,17 @@ fn relays(parts: &Parts, snapshots: Snapshots, traces: Traces, fanout: &Fanout) 
 #[async_trait]
 impl Logic for Service {
     async fn connect(&self, connect: Connect) -> Result<Connected> {
-        self.status.connect(connect).await
+        let mut connected = self.status.connect(connect).await?;
+        // A connection without its tags is better than none.
+        connected.tags = self.pushes.store.tags(connected.session.uid).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "tags not read");
+            Vec::new()
+        });
+        Ok(connected)
     }
 
     async fn disconnect(&self, node: NodeId, connection: ConnectionRef) -> Result<()> {
+        self.live.rooms.session_gone(connection);
         self.status.disconnect(&node, connection).await
     }
 
@@ -333,12 +373,12 @@ impl Logic for Service {
         self.accounts.handle(from, command).await
     }
 
-    async fn guest(&self, _command: GuestCommand) -> Result<GuestReply> {
-        Err(Error::new(Code::Unsupported, "guests are not served here"))
+    async fn guest(&self, command: GuestCommand) -> Result<GuestReply> {
+        self.guests.handle(command).await
     }
 
-    async fn push(&self, _pusher: Pusher, _from: Origin, _command: PushCommand) -> Result<PushReply> {
-        Err(Error::new(Code::Unsupported, "the push API is not served here"))
+    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
+        self.pushes.handle(&pusher, &from, command).await
     }
 }
 

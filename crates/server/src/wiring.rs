@@ -7,9 +7,10 @@ use skein_domain::door::{Comets, Delivery, Logic};
 use skein_domain::id::NodeId;
 use skein_domain::port::{Clock, SystemClock};
 use skein_edge::gate::Mailbox;
+use skein_logic::push::Goim;
 use skein_logic::{Background, Parts, Service};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret};
-use skein_storage::{MemoryCodes, MemoryNodes, MemorySessions, Store};
+use skein_storage::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -38,19 +39,37 @@ impl LogicSide {
             contacts: port.clone(),
             conversations: port.clone(),
             messages: port.clone(),
-            outbox: port,
+            outbox: port.clone(),
+            pushes: port,
             registry: Arc::new(MemorySessions::new(clock.clone())),
             nodes: nodes.clone(),
             codes: Arc::new(MemoryCodes::default()),
+            guests: Arc::new(MemoryGuests::new(clock.clone())),
+            receipts: Arc::new(MemoryReceipts::new(clock.clone())),
             mailer,
             comets,
             clock: clock.clone(),
             bus: None,
+            live_log: None,
+            goim: goim(config),
             limits: config.limits.clone(),
             config: config.logic.clone(),
         };
         let (service, background) = Service::new(parts).context("set up logic")?;
         Ok(Self { service, background, store, nodes, clock, mailbox })
+    }
+}
+
+/// What logic does of goim's contracts, and what it tells their clients.
+fn goim(config: &Config) -> Goim {
+    let goim = &config.compat.goim;
+    Goim {
+        trust: goim.trust,
+        open_push: goim.open_push,
+        domain: goim.domain.clone(),
+        tcp_port: config.listen.tcp.port(),
+        ws_port: goim.websocket.port(),
+        wss_port: goim.websocket_tls.port(),
     }
 }
 

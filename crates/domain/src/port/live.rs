@@ -81,6 +81,9 @@ pub trait PushStore: Send + Sync + 'static {
     /// forgotten [`PUSH_KEY_KEPT_MS`] after it was first used. `quota_exceeded` beyond `waiting_max` of the app.
     async fn accept(&self, push: AcceptedPush) -> Result<Remembered>;
 
+    /// The push of this key was refused after all: the key is free again. Idempotent.
+    async fn forget(&self, app: Uid, key: &IdempotencyKey) -> Result<()>;
+
     async fn scheduled(&self, push: &PushId) -> Result<Option<ScheduledPush>>;
     /// Due at `now`, oldest first.
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<ScheduledPush>>;
@@ -146,9 +149,9 @@ pub struct ScheduledPush {
 /// `pipeline` mode.
 #[async_trait]
 pub trait LiveLog: Send + Sync + 'static {
-    /// Returns when the next stage has it. Two records of one caller to one receiver or room keep their order. `busy`
-    /// with a time to wait: there was no room for it anywhere, and nobody gets it.
-    async fn publish(&self, record: LiveRecord) -> Result<()>;
+    /// All records of one push; returns when the next stage has them. Pushes of one caller to one receiver or room keep
+    /// their order. `busy` with a time to wait: there was no room for it anywhere, and nobody gets it.
+    async fn publish(&self, records: Vec<LiveRecord>) -> Result<()>;
 }
 
 /// What became of recent pushes. Bounded by number and time; losing it loses receipts only.

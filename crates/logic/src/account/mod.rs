@@ -19,7 +19,7 @@ mod post;
 pub(crate) mod profile;
 pub mod rate;
 mod register;
-mod secret;
+pub(crate) mod secret;
 mod session;
 pub mod status;
 

@@ -9,13 +9,13 @@ use skein_domain::{Error, Result};
 const SECRET_BYTES: usize = 32;
 
 /// A secret to tell its owner once, and what is kept of it.
-pub(super) fn new_secret() -> Result<(String, SecretHash)> {
+pub(crate) fn new_secret() -> Result<(String, SecretHash)> {
     let secret: [u8; SECRET_BYTES] = random()?;
     Ok((URL_SAFE_NO_PAD.encode(secret), SecretHash(Sha256::digest(secret).into())))
 }
 
 /// What is kept of this secret; `None` if it cannot be one of ours.
-pub(super) fn hash_of(text: &str) -> Option<SecretHash> {
+pub(crate) fn hash_of(text: &str) -> Option<SecretHash> {
     let mut secret = [0; SECRET_BYTES];
     let decoded = URL_SAFE_NO_PAD.decode_slice(text, &mut secret).ok()?;
     (decoded == SECRET_BYTES).then(|| SecretHash(Sha256::digest(secret).into()))
@@ -42,7 +42,7 @@ pub(super) fn is_code(text: &str) -> bool {
     text.len() == CODE_DIGITS && text.bytes().all(|b| b.is_ascii_digit())
 }
 
-pub(super) fn random<const N: usize>() -> Result<[u8; N]> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "no randomness from the operating system");

@@ -130,6 +130,44 @@ impl Fanout {
         self.control(uid, |route| Control::Unsubscribe { session: route.session, room }).await;
     }
 
+    /// Orders for one node.
+    pub(crate) async fn order(&self, node: NodeId, controls: Vec<Control>) {
+        let batch = self.batch(None, Vec::new(), controls);
+        self.deliver(node, batch, Missed::Nobody).await;
+    }
+
+    /// To these connections of one node.
+    pub(crate) async fn to_connections(&self, node: NodeId, connections: Vec<ConnectionRef>, push: Push) {
+        let batch = self.batch(None, vec![Envelope { target: Target::Connections(connections), push }], Vec::new());
+        self.deliver(node, batch, Missed::Nobody).await;
+    }
+
+    // === transient pushes ===
+
+    /// Nodes, but for those out of reach.
+    pub(crate) fn nodes_in_reach(&self) -> Vec<NodeId> {
+        self.inner.comets.nodes().into_iter().filter(|node| !self.inner.breakers.is_open(node)).collect()
+    }
+
+    /// Tried once: after a failure nobody knows whether it arrived, and twice is worse than not at all for what was promised
+    /// to nobody.
+    pub(crate) async fn deliver_once(&self, node: &NodeId, envelope: Envelope) -> Result<Delivered> {
+        if self.inner.breakers.is_open(node) {
+            return Err(Error::new(Code::Unavailable, "the node is out of reach"));
+        }
+        let outcome = self.call_once(node, self.batch(None, vec![envelope], Vec::new())).await;
+        match &outcome {
+            Ok(delivered) => metrics::counter!("skein_fanout_pushes_total").increment(delivered.queued),
+            Err(error) if is_refused(error.code) || error.code == Code::Busy => {}
+            Err(error) => {
+                if self.inner.breakers.open(node, Missed::Nobody) {
+                    tracing::warn!(%error, %node, "comet out of reach");
+                }
+            }
+        }
+        outcome
+    }
+
     /// Probes Comets that are out of reach, until `shutdown`.
     pub async fn run(self, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(PROBE_EVERY);

@@ -6,8 +6,10 @@
 mod breaker;
 pub mod dispatch;
 pub mod fanout;
+pub(crate) mod live;
 pub mod relay;
 
 pub use dispatch::Dispatch;
 pub use fanout::Fanout;
+pub(crate) use live::LiveDispatch;
 pub use relay::Relay;

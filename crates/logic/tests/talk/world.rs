@@ -15,8 +15,9 @@ use skein_domain::port::{
 };
 use skein_domain::{Code, Limits, Result};
 use skein_logic::account::rate::Rate;
+use skein_logic::push::Goim;
 use skein_logic::{Background, Config, Parts, Service};
-use skein_storage::{MemoryCodes, MemoryNodes, MemorySessions, Store};
+use skein_storage::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
@@ -68,6 +69,7 @@ pub struct Setting {
     pub limits: Limits,
     pub page_bytes: Option<u32>,
     pub bus: Option<Arc<dyn LogBus>>,
+    pub goim: Goim,
 }
 
 impl World {
@@ -103,7 +105,10 @@ impl World {
             contacts: Arc::new(real.clone()),
             conversations: store.clone(),
             messages: store.clone(),
-            outbox: Arc::new(real),
+            outbox: Arc::new(real.clone()),
+            pushes: Arc::new(real),
+            guests: Arc::new(MemoryGuests::new(clock.clone())),
+            receipts: Arc::new(MemoryReceipts::new(clock.clone())),
             registry: registry.clone(),
             nodes: Arc::new(MemoryNodes::new(clock.clone())),
             codes: Arc::new(MemoryCodes::default()),
@@ -111,6 +116,8 @@ impl World {
             comets: comets.clone(),
             clock: clock.clone(),
             bus: setting.bus,
+            live_log: None,
+            goim: setting.goim,
             limits: setting.limits,
             config: Config { sends, page_bytes, ..Config::default() },
         };

@@ -100,6 +100,12 @@ impl PushStore for Store {
         self.writer().submit(bytes, move |tx| accept(tx, &push, request.as_ref())).await
     }
 
+    async fn forget(&self, app: Uid, key: &IdempotencyKey) -> Result<()> {
+        let key = key.clone();
+        let sql = "DELETE FROM push_key WHERE app = ?1 AND name = ?2";
+        self.writer().submit(BYTES, move |tx| tx.execute(sql, params![app.0, key.as_str()]).map(|_| ())).await
+    }
+
     async fn scheduled(&self, push: &PushId) -> Result<Option<ScheduledPush>> {
         let push = push.clone();
         let sql = "SELECT push, app, due, expires, request FROM waiting_push WHERE push = ?1";

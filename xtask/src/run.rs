@@ -5,8 +5,8 @@ use std::os::unix::process::CommandExt;
 use anyhow::{Context, Result};
 
 use crate::command::{cargo, must_succeed, shown, workspace_root};
-use crate::machine;
 use crate::steps::Steps;
+use crate::{machine, web};
 
 /// Optimised, without link-time optimisation: what one wants to wait for.
 pub(crate) const PROFILE: &str = "quick";
@@ -20,6 +20,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         machine::require_toolchain()?;
         machine::require_c_compiler()
     })?;
+    steps.step("the web client", web::build)?;
     steps.step("build skein (some minutes the first time)", || {
         let next_step = "read the first error above; `rustup update stable` if it speaks of the compiler's version";
         must_succeed(&mut cargo(build_arguments("build")), next_step)

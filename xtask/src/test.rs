@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::command::{cargo, must_succeed};
 use crate::steps::Steps;
-use crate::{check, machine, peers, services, tidy};
+use crate::{check, machine, peers, services, tidy, web};
 
 /// Runs all steps up to the first failure; the table of durations is printed either way.
 pub fn test() -> Result<()> {
@@ -38,6 +38,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
             "find the first `failures:` above; `cargo test -p <crate> <name>` repeats one test",
         )
     })?;
+    web::test(steps)?;
     steps.step("the checker", || check::check(&["--seeds", "200"].map(String::from)))?;
     steps.step("the checker's own check", || check::check(&["--self-test".to_owned()]))
 }

@@ -1,0 +1,56 @@
+//! The web client: built with npm, checked, and tested in a real browser.
+
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::Result;
+
+use crate::command::{cargo, must_succeed, succeeds, workspace_root};
+use crate::steps::Steps;
+
+/// Builds the client into `web/dist`, from where the server takes it. Without npm the server is built without it.
+pub fn build() -> Result<()> {
+    if !has_npm() {
+        eprintln!("npm is missing, so this server gets no web client; with Node.js 20.19 or newer, run this again");
+        return Ok(());
+    }
+    install()?;
+    must_succeed(&mut npm(["run", "build"]), "read the first error above; `cd web && npm run build` repeats this step")
+}
+
+pub fn test(steps: &mut Steps) -> Result<()> {
+    steps.step("web: packages", install)?;
+    steps.step("web: lint", || must_succeed(&mut npm(["run", "lint"]), "`cd web && npm run format` mends most of it"))?;
+    steps.step("web: types", || must_succeed(&mut npm(["run", "check"]), "fix the types named above"))?;
+    steps.step("web: build", || must_succeed(&mut npm(["run", "build"]), "`cd web && npm run build` repeats this step"))?;
+    steps.step("web: unit tests", || must_succeed(&mut npm(["test"]), "`cd web && npx vitest run -t <name>` repeats one test"))?;
+    steps.step("web: browser tests", || {
+        must_succeed(&mut cargo(["build", "--package", "skein-server"]), "fix the first error above")?;
+        let mut chromium = Command::new("node");
+        chromium.arg("scripts/chromium.mjs").current_dir(workspace_root().join("web"));
+        must_succeed(&mut chromium, "install Chromium, or name one in CHROMIUM")?;
+        let mut tests = npm(["run", "e2e"]);
+        tests.env("SKEIN_WEB_BUILT", "1");
+        must_succeed(&mut tests, "`cd web && npm run e2e -- -t <name>` repeats one test")
+    })
+}
+
+/// The packages of the lock file, unless they are there already.
+fn install() -> Result<()> {
+    let web = workspace_root().join("web");
+    let changed = |name: &str| std::fs::metadata(web.join(name)).and_then(|file| file.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    if changed("node_modules/.package-lock.json") >= changed("package-lock.json") {
+        return Ok(());
+    }
+    must_succeed(&mut npm(["ci"]), "install Node.js 20.19 or newer; behind a proxy, `npm config set proxy`")
+}
+
+fn has_npm() -> bool {
+    succeeds(&mut npm(["--version"]))
+}
+
+fn npm<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new("npm");
+    command.args(arguments).current_dir(workspace_root().join("web"));
+    command
+}

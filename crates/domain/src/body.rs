@@ -8,7 +8,7 @@ use crate::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
 pub const KIND_TEXT: &str = "text";
-/// Reserved: the server stores it unread.
+/// Reserved for end-to-end encryption, and refused until there is one: what is stored under it now would mean nothing then.
 pub const KIND_ENCRYPTED: &str = "encrypted";
 
 const KIND_BYTES_MAX: usize = 32;
@@ -75,6 +75,9 @@ impl Body {
         if self.kind.is_empty() || self.kind.len() > KIND_BYTES_MAX || !self.kind.bytes().all(|b| b.is_ascii_graphic()) {
             return bad("kind must be 1 to 32 printable ASCII characters");
         }
+        if self.kind == KIND_ENCRYPTED {
+            return Err(Error::new(Code::Unsupported, "kind encrypted is reserved and not taken yet"));
+        }
         if self.segments.len() > SEGMENTS_MAX {
             return bad("at most 256 segments");
         }
@@ -94,8 +97,9 @@ impl Body {
         if !self.payload.is_empty() && !is_object() {
             return bad("payload must be a JSON object");
         }
-        if self.segments.iter().any(|s| matches!(s, Segment::Link(link) if !is_safe_link(link))) {
-            return bad("a link starts with http://, https:// or mailto:");
+        if let Some(nth) = self.segments.iter().position(|s| matches!(s, Segment::Link(link) if !is_safe_link(link))) {
+            let rule = format!("segments[{nth}]: a link starts with http://, https:// or mailto:");
+            return Err(Error::new(Code::BadBody, rule));
         }
         Ok(())
     }
@@ -116,9 +120,12 @@ mod tests {
         assert_eq!(code(Body::text("x".repeat(101))), Code::TooLarge);
         assert_eq!(code(Body { kind: String::new(), ..Body::text("a") }), Code::BadBody);
         assert_eq!(code(Body { kind: "image".into(), ..Body::text("a") }), Code::BadBody);
+        assert_eq!(code(Body { kind: KIND_ENCRYPTED.into(), fallback: "?".into(), ..Body::text("a") }), Code::Unsupported);
         assert_eq!(code(Body { payload: "[1]".into(), ..Body::text("a") }), Code::BadBody);
         let script = Segment::Link("javascript:alert(1)".into());
-        assert_eq!(code(Body { segments: vec![script], ..Body::text("a") }), Code::BadBody);
+        let told = Body { segments: vec![Segment::Text("see ".into()), script], ..Body::text("a") }.check(100).unwrap_err();
+        assert_eq!(told.code, Code::BadBody);
+        assert!(told.message.starts_with("segments[1]"), "{}", told.message);
         assert!(Body::text("x".repeat(100)).check(100).is_ok());
     }
 }

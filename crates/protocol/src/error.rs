@@ -95,12 +95,12 @@ error_codes! {
     MailFailed "mail_failed" After "The mail could not be handed over.";
 
     // What may be done.
-    Forbidden "forbidden" Never "The role of this user does not allow it.";
+    Forbidden "forbidden" Never "This user may not do it: it needs a higher role, another owner first, or to be the author.";
     NotFound "not_found" Never "It does not exist, or this user may not know of it.";
     NotMember "not_member" Never "This user is not a member of the conversation.";
     NotAccepted "not_accepted" Never "The other side does not take messages from this user.";
     NotSelf "not_self" Never "It cannot be done to oneself.";
-    AlreadyMember "already_member" Never "The user is a member already.";
+    AlreadyMember "already_member" Never "Somebody named is a member already, or a friend already.";
     Silenced "silenced" Never "This user, or everybody, may not send here at the moment.";
     Recalled "recalled" Never "The message was recalled.";
     RecallWindow "recall_window" Never "The time in which the message could be recalled is over.";

@@ -82,11 +82,11 @@ pub struct Device {
     pub device_class: DeviceClass,
     #[serde(default)]
     pub client: String,
-    #[serde(deserialize_with = "int64")]
+    #[serde(rename = "created_at_ms", deserialize_with = "int64")]
     pub created_at: i64,
-    #[serde(deserialize_with = "int64")]
+    #[serde(rename = "seen_at_ms", deserialize_with = "int64")]
     pub seen_at: i64,
-    #[serde(deserialize_with = "int64")]
+    #[serde(rename = "expires_at_ms", deserialize_with = "int64")]
     pub expires_at: i64,
     /// The one that asks.
     #[serde(default)]

@@ -3,7 +3,9 @@
 use super::script::*;
 use axum::body::Body;
 use serde_json::{Value, json};
+use skein_domain::command::{Command, Reply};
 use skein_domain::trace::Trace;
+use skein_domain::{Code, Error};
 use skein_edge::gate::{self, Config, Gate, Rate};
 
 const JSON: &str = "content-type: application/json";
@@ -28,6 +30,46 @@ async fn text_that_is_no_json_is_bad_json_and_json_of_another_shape_a_bad_reques
     for (body, code) in bodies {
         let answer = send(&app, request("POST /api/v1/code", &[JSON], body.to_vec())).await;
         assert_eq!(answer.problem(), (400, code.to_owned()), "{:.60}", String::from_utf8_lossy(body));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_told_by_field_in_plain_words() {
+    let app = app(&Script::done());
+    let table = [
+        ("POST /api/v1/code", json!({"purpose": "reset"}), "email is missing"),
+        ("POST /api/v1/code", json!({"email": {}, "purpose": "reset"}), "email must be text"),
+        ("POST /api/v1/code", json!({"email": "a", "purpose": "other"}), "purpose must be one of register, reset"),
+        ("POST /api/v1/requests", json!({"uid": true}), "uid must be a 64-bit whole number, or the same as a decimal string"),
+        ("POST /api/v1/conversations/1/messages", json!({"key": "k", "body": ["text", []]}), "body must be an object"),
+        (
+            "POST /api/v1/conversations/1/messages",
+            json!({"key": "k", "body": {"kind": "text", "segments": [{"text": "a"}, {"mention": ["8"]}]}}),
+            "body.segments[1].mention must be an object",
+        ),
+        ("GET /api/v1/friends?count=x", Value::Null, "count must be a whole number"),
+        (
+            "GET /api/v1/conversations/1/history?before=x",
+            Value::Null,
+            "before must be a 64-bit whole number, or the same as a decimal string",
+        ),
+    ];
+    for (line, body, detail) in table {
+        let answer = ask(&app, line, body).await;
+        assert_eq!(answer.problem(), (400, "bad_request".to_owned()), "{line}");
+        assert_eq!(answer.json()["detail"], detail, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn ending_what_is_not_there_is_answered_alike() {
+    let nobody = Script::command(|command| match command {
+        Command::Block { on: false, .. } => Err(Error::new(Code::NotFound, "no such user")),
+        _ => Ok(Reply::Done),
+    });
+    let app = app(&nobody);
+    for line in ["DELETE /api/v1/friends/99", "DELETE /api/v1/blocks/99"] {
+        assert_eq!(ask(&app, line, Value::Null).await.status, 204, "{line}");
     }
 }
 

@@ -38,7 +38,7 @@ async fn a_terminal_gets_only_the_token() {
     for class in ["cli", "desktop", "mobile"] {
         let answer = post(&app, "/api/v1/login", credentials(class)).await;
         let comet = json!({"node": "n1", "tcp": "127.0.0.1:3101", "websocket": "ws://127.0.0.1:8080/ws"});
-        let expected = json!({"uid": "7", "nickname": "Ann", "session": "70", "device_class": class, "expires_at": "3000", "token": TOKEN, "comet": comet});
+        let expected = json!({"uid": "7", "nickname": "Ann", "session": "70", "device_class": class, "expires_at_ms": "3000", "token": TOKEN, "comet": comet});
         assert_eq!(answer.json(), expected);
         assert!(!answer.headers.contains_key("set-cookie"));
         assert_eq!(answer.header("cache-control"), "no-store");

@@ -20,7 +20,7 @@ async fn verify(key: &str, body: Value) -> Answer {
 async fn a_valid_cookie_or_token_names_its_user() {
     for field in ["cookie", "token", "secret"] {
         let answer = verify(KEY, json!({ field: TOKEN })).await;
-        let expected = json!({"uid": "7", "nickname": "Ann", "session": "70", "device_class": "cli", "expires_at": "3000"});
+        let expected = json!({"uid": "7", "nickname": "Ann", "session": "70", "device_class": "cli", "expires_at_ms": "3000"});
         assert_eq!(answer.json(), expected, "{field}");
     }
 }
@@ -29,6 +29,15 @@ async fn a_valid_cookie_or_token_names_its_user() {
 async fn an_expired_or_empty_one_is_unauthorized() {
     for secret in ["expired", "", "two words"] {
         assert_eq!(verify(KEY, json!({ "cookie": secret })).await.problem(), (401, "unauthorized".to_owned()), "{secret}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_secret_is_named() {
+    for body in [json!({}), json!({"other": 1})] {
+        let answer = verify(KEY, body).await;
+        assert_eq!(answer.problem(), (400, "bad_request".to_owned()));
+        assert_eq!(answer.json()["detail"], "secret is missing");
     }
 }
 

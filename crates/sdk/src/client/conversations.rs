@@ -101,7 +101,9 @@ impl Client {
 
     /// Creates a public room and joins it.
     pub async fn create_room(&self, name: &str) -> Result<v1::Conversation, Error> {
-        let reply = self.ask_again(Request::CreateRoom(v1::CreateRoom { key: new_key(), room_name: name.to_owned() })).await?;
+        let reply = self
+            .ask_again(Request::CreateRoom(v1::CreateRoom { key: new_key(), room_name: name.to_owned(), ..v1::CreateRoom::default() }))
+            .await?;
         self.keep_conversation(reply).await
     }
 

@@ -41,7 +41,7 @@ fn is_whole(bytes: &[u8]) -> bool {
     body.len() >= length.unwrap_or(0)
 }
 
-pub const LOGGED_IN: &str = r#"{"uid":"1","nickname":"Ann","session":"9","device_class":"cli","expires_at":"1","token":"t0ken"}"#;
+pub const LOGGED_IN: &str = r#"{"uid":"1","nickname":"Ann","session":"9","device_class":"cli","expires_at_ms":"1","token":"t0ken"}"#;
 
 #[tokio::test]
 async fn log_in_reads_decimal_strings_and_asks_for_a_token() {

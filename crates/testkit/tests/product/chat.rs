@@ -223,7 +223,8 @@ async fn reply_of(line: &mut Line) -> Option<(i32, &'static str)> {
 async fn a_room_is_heard_and_synced_by_its_members_alone() {
     let town = Town::of(&["ann", "bob", "cat"]).start().await;
     let (mut ann, mut bob, mut cat) = (town.line("ann").await, town.line("bob").await, town.line("cat").await);
-    let room = match ann.ask(Request::CreateRoom(v1::CreateRoom { key: "r".into(), room_name: "hall".into() })).await {
+    let room = match ann.ask(Request::CreateRoom(v1::CreateRoom { key: "r".into(), room_name: "hall".into(), ..Default::default() })).await
+    {
         Reply::ConversationReply(reply) => reply.conversation.unwrap().id,
         other => panic!("{other:?}"),
     };
@@ -271,7 +272,7 @@ async fn new_rooms_are_told_once_a_second_to_whoever_has_the_directory_open() {
     assert!(matches!(directory, Reply::Rooms(_)), "{directory:?}");
     let creating = async {
         for n in 0..ROOMS {
-            let room = Request::CreateRoom(v1::CreateRoom { key: format!("r{n}"), room_name: format!("room {n}") });
+            let room = Request::CreateRoom(v1::CreateRoom { key: format!("r{n}"), room_name: format!("room {n}"), ..Default::default() });
             assert!(matches!(ann.ask(room).await, Reply::ConversationReply(_)));
         }
     };

@@ -16,8 +16,8 @@ interface DeviceJson {
   session: string;
   device_class: Device["deviceClass"];
   client: string;
-  created_at: string;
-  seen_at: string;
+  created_at_ms: string;
+  seen_at_ms: string;
   current: boolean;
 }
 
@@ -62,8 +62,8 @@ export class Gate {
       session: device.session,
       deviceClass: device.device_class,
       client: device.client,
-      createdAtMs: Number(device.created_at),
-      seenAtMs: Number(device.seen_at),
+      createdAtMs: Number(device.created_at_ms),
+      seenAtMs: Number(device.seen_at_ms),
       current: device.current,
     }));
   }

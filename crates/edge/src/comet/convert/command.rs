@@ -65,7 +65,10 @@ pub(in crate::comet) fn command(request: Request, me: Uid) -> Result<Asked> {
 
         Request::OpenDirect(ask) => Command::OpenDirect { uid: Uid(ask.uid) },
         Request::CreateGroup(ask) => Command::CreateGroup { key: IdempotencyKey::parse(&ask.key)?, title: ask.title, uids: uids(ask.uids) },
-        Request::CreateRoom(ask) => Command::CreateRoom { key: IdempotencyKey::parse(&ask.key)?, title: ask.room_name },
+        Request::CreateRoom(ask) => {
+            let title = if ask.room_name.is_empty() { ask.title } else { ask.room_name };
+            Command::CreateRoom { key: IdempotencyKey::parse(&ask.key)?, title }
+        }
         Request::GetConversation(ask) => Command::GetConversation { conversation: conversation(ask.conversation) },
         Request::ChangeInfo(v1::ChangeInfo { conversation, key, title, announcement, muted_all }) => {
             change(conversation, &key, EntryEvent::InfoChanged { title, announcement, muted_all })?
@@ -155,6 +158,19 @@ mod tests {
             Asked::Command(command) => Ok(command),
             _ => Err(Error::internal()),
         }
+    }
+
+    #[test]
+    fn a_room_is_named_by_title_or_room_name() {
+        for (room_name, title, wanted) in [("plaza", "", "plaza"), ("", "plaza", "plaza"), ("plaza", "other", "plaza")] {
+            let ask = v1::CreateRoom { key: "k".into(), room_name: room_name.into(), title: title.into() };
+            let Ok(Command::CreateRoom { title, .. }) = asked(Request::CreateRoom(ask)) else { panic!("not a room") };
+            assert_eq!(title, wanted);
+        }
+        let text = br#"{"type":"clientCreateRoom","seq":1,"payload":{"key":"k","title":"plaza"}}"#;
+        let read = skein_protocol::Envelope::parse(text).and_then(|envelope| envelope.request()).expect("reads");
+        let Ok(Command::CreateRoom { title, .. }) = asked(read) else { panic!("not a room") };
+        assert_eq!(title, "plaza");
     }
 
     #[test]

@@ -69,7 +69,7 @@ pub struct LoggedIn {
     pub session: Int64,
     pub device_class: DeviceClass,
     /// Unix milliseconds; moves on while the session is used.
-    pub expires_at: Int64,
+    pub expires_at_ms: Int64,
     /// Told once. Absent when the cookie holds it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
@@ -85,7 +85,7 @@ impl LoggedIn {
             nickname: logged_in.nickname,
             session: logged_in.session.id.into(),
             device_class: logged_in.session.class.into(),
-            expires_at: logged_in.session.expires_at.into(),
+            expires_at_ms: logged_in.session.expires_at.into(),
             token: shows_token.then_some(logged_in.token),
             comet: logged_in.comet.map(Comet::from),
         }
@@ -135,10 +135,10 @@ pub struct Device {
     pub session: Int64,
     pub device_class: DeviceClass,
     pub client: String,
-    pub created_at: Int64,
+    pub created_at_ms: Int64,
     /// Moved at most daily.
-    pub seen_at: Int64,
-    pub expires_at: Int64,
+    pub seen_at_ms: Int64,
+    pub expires_at_ms: Int64,
     /// The one that asks.
     pub current: bool,
 }
@@ -149,9 +149,9 @@ impl Device {
             session: session.id.into(),
             device_class: session.class.into(),
             client: session.client,
-            created_at: session.created_at.into(),
-            seen_at: session.seen_at.into(),
-            expires_at: session.expires_at.into(),
+            created_at_ms: session.created_at.into(),
+            seen_at_ms: session.seen_at.into(),
+            expires_at_ms: session.expires_at.into(),
             current: session.id == current,
         }
     }
@@ -220,7 +220,7 @@ pub struct Verified {
     pub nickname: String,
     pub session: Int64,
     pub device_class: DeviceClass,
-    pub expires_at: Int64,
+    pub expires_at_ms: Int64,
 }
 
 impl Verified {
@@ -230,7 +230,7 @@ impl Verified {
             nickname,
             session: session.id.into(),
             device_class: session.class.into(),
-            expires_at: session.expires_at.into(),
+            expires_at_ms: session.expires_at.into(),
         }
     }
 }

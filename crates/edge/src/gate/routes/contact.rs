@@ -4,6 +4,7 @@ use super::*;
 use dto::contact::{Apply, Friend, FriendRequest, FriendsPage, Remark, RequestsPage};
 use skein_domain::command::{Command, Reply};
 use skein_domain::id::{RequestId, Uid};
+use skein_protocol::ErrorCode;
 
 pub(super) fn routes() -> OpenApiRouter<Arc<Shared>> {
     OpenApiRouter::default()
@@ -95,9 +96,13 @@ async fn block(state: SharedState, who: Authenticated, PathId(uid): PathId<Uid>)
 }
 
 /// Unblock a user
-#[utoipa::path(delete, path = "/blocks/{uid}", tag = "contacts", params(("uid" = Int64, Path)), responses((status = 200, body = Friend)))]
-async fn unblock(state: SharedState, who: Authenticated, PathId(uid): PathId<Uid>) -> Answer<Friend> {
-    friend_reply(state.call(who.caller, Command::Block { uid, on: false }).await?)
+#[utoipa::path(delete, path = "/blocks/{uid}", tag = "contacts", params(("uid" = Int64, Path)), responses((status = 204)))]
+async fn unblock(state: SharedState, who: Authenticated, PathId(uid): PathId<Uid>) -> Done {
+    match state.call(who.caller, Command::Block { uid, on: false }).await {
+        // Who was never known is not blocked, as whoever is no friend is not one after `DELETE /friends/{uid}`.
+        Err(problem) if problem.code == ErrorCode::NotFound => Ok(StatusCode::NO_CONTENT),
+        reply => expect_reply!(reply?, Reply::Friend { .. } => StatusCode::NO_CONTENT),
+    }
 }
 
 fn friend_reply(reply: Reply) -> Answer<Friend> {

@@ -266,6 +266,7 @@ export interface CreateGroup {
 export interface CreateRoom {
   key: string;
   roomName: string;
+  title: string;
 }
 export interface GetConversation {
   conversation: number;
@@ -660,7 +661,7 @@ export const FIELDS: Record<keyof Messages, string> = {
   Entries: "conversation:n entries*:Entry head:n floor:n",
   OpenDirect: "uid:n",
   CreateGroup: "key:s title:s uids*:n",
-  CreateRoom: "key:s roomName:s",
+  CreateRoom: "key:s roomName:s title:s",
   GetConversation: "conversation:n",
   ConversationReply: "conversation?:Conversation",
   ChangeInfo: "conversation:n key:s title?:s announcement?:s mutedAll?:b",

@@ -17,9 +17,6 @@ impl Op {
     pub const GOIM_SUBSCRIBE_REPLY: Op = Op(15);
     pub const GOIM_UNSUBSCRIBE: Op = Op(16);
     pub const GOIM_UNSUBSCRIBE_REPLY: Op = Op(17);
-
-    /// Reserved: a goim push inside a Skein session, as `push {operation, body}`. No message is assigned yet.
-    pub const PUSH: Op = Op(170);
 }
 
 impl fmt::Display for Op {

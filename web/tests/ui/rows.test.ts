@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { EventItem, Item, MessageItem } from "../../src/engine/api";
-import { beginningFirst, buildRows, PAUSE_MS, type Row, RUN_MS } from "../../src/ui/logic/rows";
+import { buildRows, PAUSE_MS, type Row, RUN_MS } from "../../src/ui/logic/rows";
 
 const START = new Date(2026, 10, 21, 10, 0).getTime();
 const MINUTE_MS = 60_000;
@@ -110,29 +110,5 @@ describe("rows", () => {
     const began = performance.now();
     for (let i = 0; i < 50; i++) buildRows({ items, unreadAfter: 0, hasOlder: true }, cache);
     expect((performance.now() - began) / 50).toBeLessThan(8);
-  });
-});
-
-describe("one edge at a time", () => {
-  const list = (from: number, to: number) =>
-    rowsOf(
-      Array.from({ length: to - from + 1 }, (_, i) => message(from + i, 2, START)),
-      0,
-      true,
-    );
-  const keys = (rows: readonly Row[]) => rows.map((row) => row.key);
-
-  test("older lines come before newer ones go", () => {
-    const step = beginningFirst(list(50, 60), list(40, 55));
-    expect(keys(step)).toEqual(keys(list(40, 60)));
-  });
-
-  test("the oldest go before newer ones come", () => {
-    const step = beginningFirst(list(50, 60), list(53, 65));
-    expect(keys(step)).toEqual(keys(list(53, 60)));
-  });
-
-  test("nothing in common: the new list", () => {
-    expect(keys(beginningFirst(list(1, 5), list(50, 55)))).toEqual(keys(list(50, 55)));
   });
 });

@@ -98,16 +98,3 @@ function belongsTo(before: Item | undefined, after: Item | undefined): boolean {
   const pause = after.atMs - before.atMs;
   return before.author === after.author && pause < RUN_MS && pause > -RUN_MS && sameDay(before.atMs, after.atMs);
 }
-
-/**
- * A step between two lists that differs from the old one at its beginning only: the new beginning with the old end. A
- * virtual list can keep the view still over one change at the beginning, or one at the end, not over both at once.
- */
-export function beginningFirst(old: readonly Row[], next: readonly Row[]): Row[] {
-  const places = new Map(next.map((row, index) => [row.key, index]));
-  let lastCommon = old.length - 1;
-  while (lastCommon >= 0 && !places.has((old[lastCommon] as Row).key)) lastCommon--;
-  if (lastCommon < 0) return [...next];
-  const place = places.get((old[lastCommon] as Row).key) as number;
-  return [...next.slice(0, place + 1), ...old.slice(lastCommon + 1)];
-}

@@ -1,0 +1,61 @@
+import { describe, expect, test } from "vitest";
+import { around, atEnd, carried, DRAWN_MAX, earlier, later, STEP } from "../../src/ui/logic/slice";
+
+const list = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => ({ key: `m${from + i}` }));
+
+test("the end, and around a row", () => {
+  expect(atEnd(1_000)).toEqual({ from: 1_000 - STEP, to: 1_000 });
+  expect(atEnd(3)).toEqual({ from: 0, to: 3 });
+  expect(around(500, 1_000)).toEqual({ from: 500 - STEP / 2, to: 500 + STEP / 2 });
+  expect(around(2, 1_000)).toEqual({ from: 0, to: STEP });
+  expect(around(999, 1_000)).toEqual({ from: 1_000 - STEP, to: 1_000 });
+});
+
+test("going up and down a thousand rows, the bound holds and every row comes", () => {
+  let slice = atEnd(1_000);
+  for (let step = 0; slice.from > 0; step++) {
+    const before = slice;
+    slice = earlier(slice);
+    expect(slice.from).toBeLessThan(before.from);
+    expect(slice.to).toBeGreaterThan(before.from);
+    expect(slice.to - slice.from).toBeLessThanOrEqual(DRAWN_MAX);
+    expect(step).toBeLessThan(100);
+  }
+  while (slice.to < 1_000) {
+    const before = slice;
+    slice = later(slice, 1_000);
+    expect(slice.from).toBeLessThan(before.to);
+    expect(slice.to - slice.from).toBeLessThanOrEqual(DRAWN_MAX);
+  }
+});
+
+describe("a list that changed", () => {
+  const keys = (slice: { from: number; to: number }, rows: { key: string }[]) => [
+    rows[slice.from]?.key,
+    rows[slice.to - 1]?.key,
+  ];
+
+  test("older ones came: the same rows are drawn", () => {
+    const next = list(1, 100);
+    expect(keys(carried({ from: 0, to: 20 }, list(51, 100), next, false), next)).toEqual(["m51", "m70"]);
+  });
+
+  test("one was appended: it is drawn when the end was", () => {
+    const next = list(1, 51);
+    expect(keys(carried({ from: 20, to: 50 }, list(1, 50), next, true), next)).toEqual(["m21", "m51"]);
+    expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
+  });
+
+  test("many were appended: a reader at the end has the end, another has what they read", () => {
+    const next = list(1, 500);
+    const slice = { from: 10, to: 50 };
+    expect(keys(carried(slice, list(1, 50), next, true), next)).toEqual([`m${501 - DRAWN_MAX}`, "m500"]);
+    expect(keys(carried(slice, list(1, 50), next, false), next)).toEqual(["m11", `m${10 + DRAWN_MAX}`]);
+  });
+
+  test("rows at the edges went: the rest is drawn", () => {
+    const next = list(21, 60);
+    expect(keys(carried({ from: 10, to: 70 }, list(1, 100), next, false), next)).toEqual(["m21", "m60"]);
+    expect(carried({ from: 0, to: 5 }, list(1, 5), list(90, 99), false)).toEqual(atEnd(10));
+  });
+});

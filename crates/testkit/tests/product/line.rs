@@ -31,19 +31,21 @@ impl Line {
     /// The reply, also if it is an error. Pushes that come in between are kept.
     pub async fn ask(&mut self, request: Request) -> Reply {
         let asked = self.mouth.ask(&request).await.unwrap();
-        self.reply_to(asked).await
+        self.replies(&[asked]).await.remove(0)
     }
 
-    /// Of several under way, in the order in which they were asked.
-    pub async fn reply_to(&mut self, asked: i32) -> Reply {
-        loop {
+    /// To requests under way, in whatever order they come. Pushes in between are kept.
+    pub async fn replies(&mut self, asked: &[i32]) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        while replies.len() < asked.len() {
             match self.hear().await {
-                Heard::Reply { seq, reply } if seq == asked => return reply,
+                Heard::Reply { seq, reply } if asked.contains(&seq) => replies.push(reply),
                 Heard::Push(push) => self.heard.push_back(push),
-                Heard::Closed(code) => panic!("closed with {code:?} instead of an answer to request {asked}"),
+                Heard::Closed(code) => panic!("closed with {code:?} instead of answers to {asked:?}"),
                 Heard::Reply { .. } | Heard::Ping(_) => {}
             }
         }
+        replies
     }
 
     /// Says something; returns its seq when it is on disk.

@@ -126,20 +126,20 @@ async fn ten_thousand_messages_wait_for_whoever_comes_and_goes() {
     let server = ServerProcess::start(talkative(Options::on(&data))).await.unwrap();
     let mut ann = enter(&server, &tokens[..1]).await.remove(0);
     let (mut cursor, mut kept) = (String::new(), Vec::new());
-    for visit in 0..visits {
-        let (from, to) = (messages * visit / visits, messages * (visit + 1) / visits);
-        for some in (from..to).collect::<Vec<_>>().chunks(AT_ONCE) {
+    // The first alone: Bob knows where he was from then on.
+    let ends = (0..=visits).map(|visit| 1 + (messages - 1) * visit / visits);
+    let mut said = 0;
+    for end in ends {
+        for some in (said..end).collect::<Vec<_>>().chunks(AT_ONCE) {
             pipelined(&mut ann, chat, some).await;
         }
+        said = end;
         let mut bob = enter(&server, &tokens[1..]).await.remove(0);
-        let (next, missed) = bob.sync(&cursor, chat).await;
-        let mut missed: Vec<(i64, String)> = missed;
+        let (next, mut missed) = bob.sync(&cursor, chat).await;
         // Of a long absence sync brings the end; what lies before it is history.
-        let first = missed.first().map_or(i64::MAX, |(seq, _)| *seq);
         let last_kept = kept.last().map_or(0, |(seq, _): &(i64, String)| *seq);
-        if first > last_kept + 1 {
-            let history = bob.history_after(chat, last_kept).await;
-            missed = history;
+        if missed.first().is_some_and(|(first, _)| *first > last_kept + 1) {
+            missed = bob.history_after(chat, last_kept).await;
         }
         kept.extend(missed);
         cursor = next;
@@ -154,8 +154,6 @@ async fn pipelined(ann: &mut Line, chat: i64, numbers: &[usize]) {
         let send = v1::Send { conversation: chat, key: format!("k{n}"), body: Some(text_body(&n.to_string())), ..v1::Send::default() };
         asked.push(ann.mouth.ask(&Request::Send(send)).await.unwrap());
     }
-    for seq in asked {
-        let reply = ann.reply_to(seq).await;
-        assert!(matches!(reply, Reply::Ack(_)), "{reply:?}");
-    }
+    let replies = ann.replies(&asked).await;
+    assert!(replies.iter().all(|reply| matches!(reply, Reply::Ack(_))), "{replies:?}");
 }

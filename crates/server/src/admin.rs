@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod client;
 pub mod http;
+pub mod push;
 pub mod server;
 
 #[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
@@ -49,6 +50,22 @@ pub enum Verb {
     Audit {
         #[arg(long, default_value_t = 50)]
         count: u32,
+    },
+    /// API keys of the push API.
+    Key {
+        #[command(subcommand)]
+        act: push::KeyAct,
+    },
+    /// Chat rooms in which durable pushes to live rooms are kept.
+    Room {
+        #[command(subcommand)]
+        act: push::RoomAct,
+    },
+    /// Set the words by which pushes to all find a user's connections; without any, take them away.
+    Tag {
+        /// Uid or e-mail address.
+        user: String,
+        tags: Vec<String>,
     },
     /// Make two accounts that are friends, and a group with both.
     #[command(skip)]

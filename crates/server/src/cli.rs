@@ -11,6 +11,7 @@ mod admin;
 mod demo;
 mod docs;
 mod doctor;
+pub mod push;
 mod serve;
 
 /// As in sysexits.h: configuration error, and software error.
@@ -35,6 +36,8 @@ enum Command {
     Demo(DataArgs),
     /// Administer the running server over its data folder's socket.
     Admin(AdminArgs),
+    /// Push messages to users, rooms or everyone, with an API key.
+    Push(push::PushArgs),
     /// Chat in the terminal.
     Chat(crate::terminal::ChatArgs),
     /// Send one message, for scripts.
@@ -81,6 +84,9 @@ pub struct ServeArgs {
 pub struct AdminArgs {
     #[command(flatten)]
     pub data: DataArgs,
+    /// Print the answer as JSON.
+    #[arg(long, global = true)]
+    pub json: bool,
     #[command(subcommand)]
     pub verb: crate::admin::Verb,
 }
@@ -91,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args),
         Command::Admin(args) => admin::run(args),
+        Command::Push(args) => push::run(args),
         Command::Chat(args) => crate::terminal::chat(args),
         Command::Send(args) => crate::terminal::send(args),
         Command::Tail(args) => crate::terminal::tail(args),

@@ -5,6 +5,7 @@
 
 use crate::admin::http::AdminHttp;
 use crate::admin::server::{Admin, AdminSocket};
+use crate::cli::push::KEY_FILE as PUSH_KEY_FILE;
 use crate::config::{Config, ListenConfig};
 use crate::exposure::{self, Exposed};
 use crate::push_ports::{Behind, PushListening, PushPorts};
@@ -16,9 +17,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::{Deserialize, Serialize};
 use skein_domain::door::{Delivery, Logic};
 use skein_domain::id::NodeId;
+use skein_domain::live::{PushRoute, Scope};
 use skein_domain::port::CometAddress;
 use skein_edge::comet::{Clients, Comet, Hub};
-use skein_edge::gate::{ApiKey, Gate};
+use skein_edge::gate::Gate;
+use skein_logic::push::PushAdmin;
 use skein_rpc::{Secret, delivery_service, logic_service};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -33,7 +36,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::{Server, ServerTlsConfig};
 
 const INTERNAL_SECRET: &str = "internal.secret";
-const PUSH_API_KEY: &str = "push-api.key";
 /// Where the node says what it listens on, for tools on the same machine.
 pub const LISTENING: &str = "listening.json";
 
@@ -92,6 +94,7 @@ impl Node {
             let side = LogicSide::open(&config, data, comets)?;
             mailbox = side.mailbox.clone();
             let logic = Arc::new(side.service.clone());
+            adopt_push_key(&side.service.push_admin(), data).await?;
             let socket = AdminSocket::bind(data)?;
             let admin = Arc::new(administration(&side, &config, &bound, started));
             spawn(&mut tasks, "admin socket", socket.serve(admin, core.clone()));
@@ -133,9 +136,8 @@ impl Node {
             spawn(&mut tasks, "public listener", http);
         }
         if let Some(listener) = bound.push {
-            let key = ApiKey::new(&secrets::load_or_make(&data.join(PUSH_API_KEY))?)?;
             let gate = Gate { logic: logic.clone(), config: config.gate.clone(), tls: false, mailbox: None, sampling };
-            let router = skein_edge::gate::verify_router(gate, key);
+            let router = skein_edge::gate::push_router(gate);
             spawn(
                 &mut tasks,
                 "push listener",
@@ -302,6 +304,20 @@ async fn bind(name: &str, address: SocketAddr) -> Result<TcpListener> {
 }
 
 // === starting ===
+
+/// The key in the folder may do everything, so that the first push needs no administration.
+async fn adopt_push_key(admin: &PushAdmin, data: &Path) -> Result<()> {
+    const APP: &str = "Skein";
+    const PER_SECOND: u32 = 1_000;
+    let file = data.join(PUSH_KEY_FILE);
+    let secret = secrets::load_or_make(&file)?;
+    let scope = Scope { routes: PushRoute::ALL.to_vec(), rooms: Vec::new() };
+    let key = admin.adopt_key(&secret, APP, scope, PER_SECOND, PUSH_KEY_FILE).await.with_context(|| format!("use {}", file.display()))?;
+    if key.revoked_at.is_some() {
+        tracing::warn!(file = %file.display(), "this API key is revoked: remove the file, and the next start makes another");
+    }
+    Ok(())
+}
 
 fn internal_secret(config: &Config, data: &Path) -> Result<Secret> {
     let configured = &config.peers.secret_file;

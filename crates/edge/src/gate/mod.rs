@@ -44,7 +44,6 @@ pub use config::{Config, Rate, Rates};
 pub use docs::{endpoint_table, error_table, openapi, openapi_json};
 pub use mailbox::{Mailbox, ReceivedMail};
 pub use push::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, open_push_router, push_endpoint_table, push_openapi, push_openapi_json, push_router};
-pub use routes::verify::{ApiKey, ShortApiKey};
 pub use web::{NoWebClient, WebFolder};
 
 use problem::Problem;
@@ -70,13 +69,6 @@ pub fn router(gate: Gate) -> Router {
         router = router.merge(mailbox::routes());
     }
     guard::wrap(router.with_state(state.clone()), state)
-}
-
-/// `POST /logic/verify` alone, for other gateways. `gate` is used for its door and its limits.
-pub fn verify_router(gate: Gate, key: ApiKey) -> Router {
-    let state = Arc::new(Shared::new(gate));
-    let router = routes::verify::routes(key).with_state(state.clone());
-    guard::wrap(router, state)
 }
 
 /// What all handlers share.

@@ -110,6 +110,8 @@ fn the_api_is_what_it_promises() {
 fn documents_are_fresh() {
     let openapi = gate::openapi_json() + "\n";
     must_hold("openapi.json", |_| openapi.clone());
+    let push = gate::push_openapi_json() + "\n";
+    must_hold("openapi-push.json", |_| push.clone());
     must_hold("http-api.md", |guide| {
         let guide = between(&guide, "errors", &gate::error_table());
         between(&guide, "requests", &gate::endpoint_table())

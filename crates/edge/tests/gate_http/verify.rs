@@ -3,12 +3,14 @@
 use super::script::*;
 use axum::Router;
 use serde_json::{Value, json};
-use skein_edge::gate::{self, ApiKey};
+use skein_domain::live::{PushCommand, PushRoute};
+use skein_domain::{Code, Error};
+use skein_edge::gate;
 
-const KEY: &str = "an-api-key-of-32-characters-long";
+const KEY: &str = API_KEY;
 
 fn verifier() -> Router {
-    gate::verify_router(gate(&Script::done()), ApiKey::new(KEY).unwrap())
+    gate::push_router(gate(&accepting()))
 }
 
 async fn verify(key: &str, body: Value) -> Answer {
@@ -57,7 +59,14 @@ async fn nothing_else_answers_there() {
     assert_eq!(ask(&verifier(), "GET /", Value::Null).await.problem(), (404, "not_found".to_owned()));
 }
 
-#[test]
-fn a_short_key_is_no_key() {
-    assert!(ApiKey::new("").is_err() && ApiKey::new("fifteen letters").is_err());
+#[tokio::test]
+async fn a_key_for_something_else_or_used_too_often_is_refused_in_time() {
+    for (code, status) in [(Code::Forbidden, 403), (Code::RateLimited, 429)] {
+        let script = Script::push(move |_| Err(Error::new(code, "why").retry_after(1_000)));
+        let app = gate::push_router(gate(&script));
+        let body = json!({ "token": TOKEN }).to_string();
+        let answer = send(&app, request("POST /logic/verify", &[&api_key(), "content-type: application/json"], body)).await;
+        assert_eq!(answer.problem(), (status, code.as_str().to_owned()));
+        assert!(script.push_commands() == [PushCommand::Authorize { route: PushRoute::Verify }]);
+    }
 }

@@ -4,6 +4,7 @@
 
 use super::keys::Keys;
 use crate::account::secret;
+use skein_domain::account::SecretHash;
 use skein_domain::id::{ConversationId, Uid};
 use skein_domain::live::{RoomName, Scope};
 use skein_domain::policy;
@@ -26,18 +27,32 @@ pub struct PushAdmin {
 impl PushAdmin {
     /// Makes the app if there is none of the name. Answers the secret, which nobody can ask for again, and the key.
     pub async fn create_key(&self, app: &str, scope: Scope, per_second: u32, actor: &str) -> Result<(String, ApiKey)> {
+        let (secret, hash) = secret::new_secret()?;
+        Ok((secret, self.register(hash, app, scope, per_second, actor).await?))
+    }
+
+    /// The key with a secret that was made elsewhere, also if it is revoked; registered if it is not known yet.
+    /// `bad_request` if it is no 32 bytes in URL-safe Base64.
+    pub async fn adopt_key(&self, secret: &str, app: &str, scope: Scope, per_second: u32, actor: &str) -> Result<ApiKey> {
+        let hash = secret::hash_of(secret).ok_or_else(|| bad("a key is 32 bytes in URL-safe Base64 without padding"))?;
+        match self.store.key_by_hash(hash.0).await? {
+            Some(known) => Ok(known),
+            None => self.register(hash, app, scope, per_second, actor).await,
+        }
+    }
+
+    async fn register(&self, hash: SecretHash, app: &str, scope: Scope, per_second: u32, actor: &str) -> Result<ApiKey> {
         policy::checked_title(app)?;
         check_scope(&scope)?;
         if !(1..=PER_SECOND_MAX).contains(&per_second) {
             return Err(bad("a key has 1 to 1000000 requests per second"));
         }
-        let (secret, hash) = secret::new_secret()?;
         let routes = scope.routes.iter().map(|route| route.as_str()).collect::<Vec<_>>().join(",");
         let detail =
             format!("routes {routes}; rooms {}; {per_second}/s", if scope.rooms.is_empty() { "*".into() } else { scope.rooms.join(",") });
         let audit = self.audit(actor, "create_api_key", app.to_owned(), detail);
         let new = NewApiKey { app: app.to_owned(), hash: hash.0, scope, per_second, at: audit.at, audit };
-        Ok((secret, self.store.create_key(new).await?))
+        self.store.create_key(new).await
     }
 
     /// It stops working at once here, and within seconds on other nodes.

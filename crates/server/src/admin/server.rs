@@ -18,7 +18,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-const ACTOR: &str = "admin.sock";
+pub(super) const ACTOR: &str = "admin.sock";
 /// Administrators at a time; one more waits to be accepted.
 const CONNECTIONS_MAX: usize = 16;
 const NOTICE_CHARS_MAX: usize = 2_000;
@@ -119,12 +119,15 @@ impl Admin {
                 let audits = self.users.audits(count.clamp(1, 1_000)).await?;
                 serde_json::to_value(audits).map_err(|_| Error::internal())
             }
+            Verb::Key { act } => self.key(act).await,
+            Verb::Room { act } => self.room(act).await,
+            Verb::Tag { user, tags } => self.tag(&user, tags).await,
             Verb::Demo => self.demo().await,
         }
     }
 
     /// By uid or e-mail address.
-    async fn find(&self, user: &str) -> skein_domain::Result<User> {
+    pub(super) async fn find(&self, user: &str) -> skein_domain::Result<User> {
         let found = match user.parse() {
             Ok(uid) => self.users.user(Uid(uid)).await?,
             Err(_) => self.users.user_by_email(&user.trim().to_lowercase()).await?,

@@ -9,7 +9,11 @@ use unicode_width::UnicodeWidthStr;
 
 pub fn run(args: AdminArgs) -> Result<ExitCode> {
     let answer = runtime()?.block_on(client::ask(&args.data.data, &args.verb))?;
-    print!("{}", shown(&answer));
+    if args.json {
+        println!("{answer}");
+    } else {
+        print!("{}", shown(&answer));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

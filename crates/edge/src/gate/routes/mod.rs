@@ -5,7 +5,6 @@ mod contact;
 mod conversation;
 mod message;
 mod profile;
-pub(super) mod verify;
 
 use super::Shared;
 use super::dto;

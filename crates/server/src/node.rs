@@ -4,7 +4,7 @@
 //! component that ends by itself ends the node: half a node helps nobody.
 
 use crate::admin::http::AdminHttp;
-use crate::admin::server::{Admin, AdminSocket};
+use crate::admin::server::{Admin, AdminSocket, OwnComet};
 use crate::cli::push::KEY_FILE as PUSH_KEY_FILE;
 use crate::config::{Config, ListenConfig};
 use crate::exposure::{self, Exposed};
@@ -96,7 +96,7 @@ impl Node {
             let logic = Arc::new(side.service.clone());
             adopt_push_key(&side.service.push_admin(), data).await?;
             let socket = AdminSocket::bind(data)?;
-            let admin = Arc::new(administration(&side, &config, &bound, started));
+            let admin = Arc::new(administration(&side, &config, &bound, started, hub.clone()));
             spawn(&mut tasks, "admin socket", socket.serve(admin, core.clone()));
             let background = side.background.run(core.clone());
             spawn_fallible(&mut tasks, "logic", async move { Ok(background.await?) });
@@ -325,7 +325,7 @@ fn internal_secret(config: &Config, data: &Path) -> Result<Secret> {
     Ok(Secret::new(&secrets::load_or_make(&path)?))
 }
 
-fn administration(side: &LogicSide, config: &Config, bound: &Bound, started: Instant) -> Admin {
+fn administration(side: &LogicSide, config: &Config, bound: &Bound, started: Instant, hub: Option<Arc<Hub>>) -> Admin {
     let store = Arc::new(side.store.clone());
     Admin {
         logic: side.service.clone(),
@@ -337,6 +337,13 @@ fn administration(side: &LogicSide, config: &Config, bound: &Bound, started: Ins
         server: bound.server(config),
         started,
         friends_max: config.limits.friends,
+        own: hub.map(|hub| OwnComet {
+            node: config.node.name.clone(),
+            connections: Box::new(move || {
+                let counts = hub.counts();
+                (counts.sessions + counts.guests) as u32
+            }),
+        }),
     }
 }
 

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use skein_domain::account::User;
 use skein_domain::id::{IdempotencyKey, Uid};
-use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, CreateConversation, NodeRegistry};
+use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, CreateConversation, NodeInfo, NodeRegistry};
 use skein_domain::push::Push;
 use skein_domain::{Code, Error};
 use skein_logic::Service;
@@ -35,6 +35,13 @@ pub struct Admin {
     pub server: String,
     pub started: Instant,
     pub friends_max: u32,
+    /// The Comet of this process, whose connections are counted and not heard of by its lease.
+    pub own: Option<OwnComet>,
+}
+
+pub struct OwnComet {
+    pub node: String,
+    pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
 }
 
 /// The socket; gone from the folder when dropped.
@@ -154,7 +161,9 @@ impl Admin {
 
     async fn stats(&self) -> skein_domain::Result<Value> {
         let nodes = self.nodes.nodes().await?;
-        let connections: u32 = nodes.iter().map(|node| node.connections).sum();
+        let is_own = |node: &NodeInfo| self.own.as_ref().is_some_and(|own| own.node == node.node.0);
+        let elsewhere: u32 = nodes.iter().filter(|node| !is_own(node)).map(|node| node.connections).sum();
+        let connections = elsewhere + self.own.as_ref().map_or(0, |own| (own.connections)());
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),

@@ -4,6 +4,7 @@ use super::world::{Metrics, Server};
 use serde_json::json;
 use skein_domain::metric::Metric;
 use skein_protocol::Reply;
+use skein_server::admin::{Verb, client};
 use skein_server::telemetry::metrics::tables;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -116,4 +117,16 @@ fn every_metric_is_in_its_table_and_every_row_is_counted() {
     }
     let listed: BTreeSet<String> = metrics_of_the_tables().map(|metric| metric.name.to_owned()).collect();
     assert_eq!(counted, listed, "a metric has its row in the `metrics.rs` of its crate, and a row its metric");
+}
+
+/// The lease of a node tells its number now and then; administration does not wait for it.
+#[tokio::test]
+async fn administration_counts_the_connections_here_as_they_are() {
+    let server = Server::start(&["comet.renew_interval_ms=3600000"], &[]).await;
+    let [ann, bob] = server.friends().await;
+    let count = async || client::ask(&server.data(), &Verb::Stats).await.unwrap()["connections"].as_u64().unwrap();
+    assert_eq!(count().await, 0);
+    let devices = (server.connect(&ann).await, server.connect(&bob).await);
+    assert_eq!(count().await, 2);
+    drop(devices);
 }

@@ -15,6 +15,8 @@ pub enum Mood {
     Up,
     Fails,
     Hangs,
+    /// As long as it stays so.
+    Held,
 }
 
 #[derive(Default)]
@@ -23,15 +25,21 @@ pub struct RecordingComets {
 }
 
 pub struct RecordingComet {
-    mood: Mutex<Mood>,
+    mood: watch::Sender<Mood>,
+    /// How many it finds for an envelope.
+    receivers: Mutex<u64>,
     calls: watch::Sender<usize>,
     batches: watch::Sender<Vec<Batch>>,
 }
 
 impl RecordingComets {
     pub fn add(&self, name: &str) -> Arc<RecordingComet> {
-        let comet =
-            Arc::new(RecordingComet { mood: Mutex::new(Mood::Up), calls: watch::Sender::new(0), batches: watch::Sender::new(Vec::new()) });
+        let comet = Arc::new(RecordingComet {
+            mood: watch::Sender::new(Mood::Up),
+            receivers: Mutex::new(0),
+            calls: watch::Sender::new(0),
+            batches: watch::Sender::new(Vec::new()),
+        });
         self.nodes.lock().unwrap().insert(NodeId(name.into()), comet.clone());
         comet
     }
@@ -49,7 +57,11 @@ impl Comets for RecordingComets {
 
 impl RecordingComet {
     pub fn set(&self, mood: Mood) {
-        *self.mood.lock().unwrap() = mood;
+        self.mood.send_replace(mood);
+    }
+
+    pub fn set_receivers(&self, receivers: u64) {
+        *self.receivers.lock().unwrap() = receivers;
     }
 
     pub fn calls(&self) -> usize {
@@ -110,13 +122,14 @@ pub fn seqs(batches: &[Batch], session: SessionId, in_conversation: Conversation
 impl Delivery for RecordingComet {
     async fn deliver(&self, batch: Batch) -> Result<Delivered> {
         self.calls.send_modify(|calls| *calls += 1);
-        let mood = *self.mood.lock().unwrap();
+        let mood = *self.mood.subscribe().wait_for(|mood| *mood != Mood::Held).await.unwrap();
         match mood {
-            Mood::Up => {}
+            Mood::Up | Mood::Held => {}
             Mood::Fails => return Err(Error::new(Code::Unavailable, "down")),
             Mood::Hangs => std::future::pending().await,
         }
+        let found = *self.receivers.lock().unwrap() * batch.envelopes.len() as u64;
         self.batches.send_modify(|batches| batches.push(batch));
-        Ok(Delivered::default())
+        Ok(Delivered { found, queued: found, ..Delivered::default() })
     }
 }

@@ -70,6 +70,7 @@ pub struct Setting {
     pub page_bytes: Option<u32>,
     pub bus: Option<Arc<dyn LogBus>>,
     pub goim: Goim,
+    pub push: skein_logic::push::Config,
 }
 
 impl World {
@@ -119,7 +120,7 @@ impl World {
             live_log: None,
             goim: setting.goim,
             limits: setting.limits,
-            config: Config { sends, page_bytes, ..Config::default() },
+            config: Config { sends, page_bytes, push: setting.push, ..Config::default() },
         };
         let (logic, background) = Service::new(parts).unwrap();
         Self { logic, store, registry, comets, clock, folder, background: Some(background), running: None }

@@ -1,0 +1,207 @@
+//! Durable pushes: kept like messages, once, also over a restart; and pushes that wait for their time.
+
+use crate::comets::pushes;
+use crate::push_world::*;
+use crate::world::{World, code, message};
+use skein_domain::body::Body;
+use skein_domain::command::{Command, Reply};
+use skein_domain::conversation::{Kind, SettingsChange};
+use skein_domain::entry::{EntryEvent, MessageState};
+use skein_domain::id::{ConversationId, Millis, Seq, Uid};
+use skein_domain::live::*;
+use skein_domain::port::{Clock, PushStore};
+use skein_domain::push::Target;
+use skein_domain::{Code, Result};
+use std::time::Duration;
+
+async fn history(world: &World, uid: Uid, conversation: ConversationId) -> Vec<MessageState> {
+    let command = Command::History { conversation, before: None, after: None, count: 0 };
+    match world.call(uid, command).await.unwrap() {
+        Reply::History { page, .. } => page.messages,
+        other => panic!("no history: {other:?}"),
+    }
+}
+
+fn plain(messages: &[MessageState]) -> Vec<String> {
+    messages.iter().filter_map(|message| message.body.as_ref().map(Body::plain)).collect()
+}
+
+async fn live_history(world: &World, uid: Uid, before: Option<Seq>, count: u32) -> Result<(Vec<String>, bool)> {
+    let command = Command::LiveHistory { room: room("live://1"), before, count };
+    match world.call(uid, command).await? {
+        Reply::History { page, .. } => Ok((plain(&page.messages), page.has_more)),
+        other => panic!("no history: {other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_durable_push_is_a_message_of_the_app_that_sync_replays() {
+    let mut world = World::new().await;
+    let comet = world.comet("a");
+    world.run();
+    let [ann, bo] = world.people().await;
+    let phone = world.device(ann, "a", 11).await;
+    let (pusher, app) = key(&world, "news").await;
+    let (_, stored, _) = push(&world, &pusher, kept(&[ann, bo, Uid(999)], "hello")).await.unwrap();
+    assert_eq!(stored.iter().map(|stored| (stored.uid, stored.seq)).collect::<Vec<_>>(), [(Some(ann), Seq(1)), (Some(bo), Seq(1))]);
+    let notice = stored[0].conversation;
+    comet.until(|_| comet.seqs(phone, notice) == [Seq(1)]).await;
+    push(&world, &pusher, kept(&[ann], "again")).await.unwrap();
+
+    let pages = world.sync_all(ann, "").await;
+    let change = pages.iter().flat_map(|page| &page.conversations).find(|change| change.view.conversation.id == notice).unwrap();
+    assert_eq!((change.view.conversation.kind, change.view.peer, change.view.unread), (Kind::Notice, Some(app.app), 2));
+    assert_eq!(plain(&history(&world, ann, notice).await), ["hello", "again"]);
+    assert!(live(comet.pushes()).is_empty(), "it comes by its conversation");
+    assert_eq!(code(push(&world, &pusher, kept(&[Uid(999)], "x")).await), Code::NotFound);
+
+    // Reading and muting is the user's; speaking, reacting and leaving is not.
+    world.call(ann, Command::MarkRead { conversation: notice, seq: Seq(2) }).await.unwrap();
+    let muted = SettingsChange { muted: Some(true), ..SettingsChange::default() };
+    world.call(ann, Command::ChangeSettings { conversation: notice, change: muted }).await.unwrap();
+    assert_eq!(code(world.send(ann, notice, "hello?").await), Code::Forbidden);
+    let reaction = EntryEvent::Reacted { target: Seq(1), emoji: "👍".into(), on: true };
+    assert_eq!(code(world.change(ann, notice, reaction).await), Code::Forbidden);
+    assert_eq!(code(world.change(ann, notice, EntryEvent::Left { uid: ann }).await), Code::BadRequest);
+    assert_eq!(code(world.send(bo, notice, "not mine").await), Code::NotMember);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_key_stores_once_also_over_a_restart() {
+    let world = World::new().await;
+    let [ann] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let hello = keyed("k1", kept(&[ann], "hello"));
+    let first = push(&world, &pusher, hello.clone()).await.unwrap();
+    assert!(!first.2);
+    let world = world.restarted().await;
+    let again = push(&world, &pusher, hello).await.unwrap();
+    assert_eq!((&again.0, &again.1, again.2), (&first.0, &first.1, true));
+    let other = keyed("k1", kept(&[ann], "something else"));
+    assert_eq!(code(push(&world, &pusher, other).await), Code::IdempotencyConflict);
+    assert_eq!(plain(&history(&world, ann, first.1[0].conversation).await), ["hello"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bound_room_keeps_its_pushes_and_tells_them_live_once() {
+    let world = World::new().await;
+    let comet = world.comet("a");
+    let [owner, stranger] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let durable = |text: &str| PushRequest { durable: true, ..to_room("live://1", text) };
+    let unbound = push(&world, &pusher, keyed("k", durable("first"))).await.unwrap_err();
+    assert_eq!(unbound.code, Code::NotFound);
+    assert!(unbound.message.contains("skein admin"), "{unbound}");
+    let chat = world.room(owner, "announcements").await.unwrap();
+    world.logic.push_admin().bind_room(&room("live://1"), Some(chat), "test").await.unwrap();
+
+    let (id, stored, repeated) = push(&world, &pusher, keyed("k", durable("first"))).await.unwrap();
+    assert_eq!((stored[0].conversation, stored[0].seq, repeated), (chat, Seq(1), false));
+    settled(&world, &pusher, &id).await;
+    assert!(push(&world, &pusher, keyed("k", durable("first"))).await.unwrap().2);
+    world.send(owner, chat, "people talk here").await.unwrap();
+    let (id, ..) = push(&world, &pusher, durable("second")).await.unwrap();
+    settled(&world, &pusher, &id).await;
+    let is_room = |target: &Target| *target == Target::LiveRoom(room("live://1"));
+    assert_eq!(texts(comet.pushes(), is_room), ["first", "second"], "a repetition is not told again");
+
+    assert_eq!(plain(&history(&world, owner, chat).await), ["first", "people talk here", "second"]);
+    let all = live_history(&world, stranger, None, 0).await.unwrap();
+    assert_eq!(all, (vec!["first".into(), "second".into()], false), "what people say is for members");
+    assert_eq!(live_history(&world, stranger, None, 1).await.unwrap(), (vec!["second".into()], true));
+    assert_eq!(live_history(&world, stranger, Some(Seq(3)), 1).await.unwrap(), (vec!["first".into()], false));
+    assert_eq!(code(live_history(&world, stranger, Some(Seq(-1)), 1).await), Code::BadRequest);
+    world.logic.push_admin().bind_room(&room("live://1"), None, "test").await.unwrap();
+    assert_eq!(code(live_history(&world, stranger, None, 1).await), Code::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_is_kept_while_the_rooms_policy_moves() {
+    let world = World::new().await;
+    let [owner] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let chat = world.room(owner, "announcements").await.unwrap();
+    world.logic.push_admin().bind_room(&room("live://1"), Some(chat), "test").await.unwrap();
+    let durable = |text: &str| PushRequest { durable: true, ..to_room("live://1", text) };
+    push(&world, &pusher, durable("first")).await.unwrap();
+    let muted = EntryEvent::InfoChanged { title: None, announcement: None, muted_all: Some(true) };
+    world.say(chat, owner, muted).await;
+    let (_, stored, _) = push(&world, &pusher, durable("second")).await.unwrap();
+    assert_eq!(stored[0].seq, Seq(3));
+    world.say(chat, owner, message("still works")).await;
+}
+
+fn at(world: &World, ms: i64, request: PushRequest) -> PushRequest {
+    PushRequest { not_before: Some(world.clock.now().plus(ms)), ..request }
+}
+
+async fn until_nothing_waits(world: &World) {
+    let waiting = async {
+        while world.store.store.next_due().await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("what is due fires");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_waits_for_its_time_on_disk_and_fires_once() {
+    let world = World::new().await;
+    let [ann] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let later = keyed("k", at(&world, 10_000, kept(&[ann], "later")));
+    let live_later = at(&world, 5_000, to_room("live://1", "live"));
+    let (id, stored, _) = push(&world, &pusher, later.clone()).await.unwrap();
+    assert!(stored.is_empty());
+    let (live_id, ..) = push(&world, &pusher, live_later).await.unwrap();
+    assert_eq!(push(&world, &pusher, later.clone()).await.unwrap(), (id.clone(), Vec::new(), true));
+
+    let mut world = world.restarted().await;
+    let comet = world.comet("a");
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Scheduled, "known as long as it waits");
+    world.run();
+    world.clock.advance(5_000);
+    comet.until(|batches| !live(pushes(batches)).is_empty()).await;
+    settled(&world, &pusher, &live_id).await;
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Scheduled);
+    world.clock.advance(5_000);
+    until_nothing_waits(&world).await;
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Delivered);
+    let (_, stored, repeated) = push(&world, &pusher, later).await.unwrap();
+    assert!(repeated);
+    assert_eq!(plain(&history(&world, ann, stored[0].conversation).await), ["later"], "once in effect");
+    assert_eq!(live(comet.pushes()).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_whose_time_is_over_expires_and_says_so() {
+    let world = World::new().await;
+    let [ann] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let short = PushRequest { ttl_ms: Some(1_000), ..at(&world, 1_000, kept(&[ann], "short-lived")) };
+    let (id, ..) = push(&world, &pusher, short).await.unwrap();
+    let gone = at(&world, 1_000, kept(&[ann], "kept"));
+    push(&world, &pusher, gone).await.unwrap();
+    let mut world = world.restarted().await;
+    world.clock.advance(2_000);
+    world.run();
+    until_nothing_waits(&world).await;
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Expired);
+    let pages = world.sync_all(ann, "").await;
+    let notices: Vec<ConversationId> =
+        pages.iter().flat_map(|page| &page.conversations).map(|change| change.view.conversation.id).collect();
+    assert_eq!(notices.len(), 1);
+    assert_eq!(plain(&history(&world, ann, notices[0]).await), ["kept"]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_before_it_is_remembered() {
+    let world = World::new().await;
+    let (pusher, _) = key(&world, "news").await;
+    let durable = |target| keyed("k", PushRequest { durable: true, ..to(target, "x") });
+    assert_eq!(code(push(&world, &pusher, durable(PushTarget::Mids(vec![Mid(1)]))).await), Code::BadRequest);
+    assert_eq!(code(push(&world, &pusher, durable(PushTarget::All(Audience::default()))).await), Code::BadRequest);
+    let far = PushRequest { not_before: Some(Millis(i64::MAX)), ..keyed("k", to_room("live://1", "x")) };
+    assert_eq!(code(push(&world, &pusher, far).await), Code::BadRequest);
+    assert!(!push(&world, &pusher, keyed("k", to_room("live://1", "x"))).await.unwrap().2, "the key is free");
+}

@@ -1,0 +1,33 @@
+//! Topics: made when missing, looked at otherwise.
+
+use super::{Config, OpenError};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::RDKafkaErrorCode;
+use std::time::Duration;
+
+pub(super) async fn ensure(config: &Config) -> Result<(), OpenError> {
+    let admin: AdminClient<DefaultClientContext> = config.client().create()?;
+    let patience = Duration::from_millis(config.timeout_ms.into());
+    let names = [config.topic.clone(), config.dead_topic()];
+    let in_sync = config.replicas.saturating_sub(1).max(1).to_string();
+    let topics: Vec<NewTopic<'_>> = names
+        .iter()
+        .map(|name| {
+            NewTopic::new(name, config.partitions as i32, TopicReplication::Fixed(config.replicas as i32))
+                .set("min.insync.replicas", &in_sync)
+                .set("unclean.leader.election.enable", "false")
+        })
+        .collect();
+    let options = AdminOptions::new().operation_timeout(Some(patience)).request_timeout(Some(patience));
+    let made = admin.create_topics(&topics, &options).await;
+    let made = made.map_err(|source| OpenError::Unreachable { brokers: config.brokers.clone(), source })?;
+    for outcome in made {
+        match outcome {
+            Ok(topic) => tracing::info!(topic, partitions = config.partitions, replicas = config.replicas, "topic made"),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, reason)) => return Err(OpenError::Topic { topic, reason: reason.to_string() }),
+        }
+    }
+    Ok(())
+}

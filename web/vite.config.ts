@@ -5,7 +5,8 @@ import { finish } from "./build/plugins.ts";
 
 /** The server that `npm run dev` speaks to. */
 const server = process.env.SKEIN ?? "http://localhost:8080";
-const outDir = fileURLToPath(new URL("./dist", import.meta.url));
+/** Another folder, which must exist, lets two test runs at a time each have a build of their own. */
+const outDir = process.env.SKEIN_WEB_DIST ?? fileURLToPath(new URL("./dist", import.meta.url));
 
 export default defineConfig({
   plugins: [svelte(), finish(outDir)],

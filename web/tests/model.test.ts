@@ -176,6 +176,8 @@ describe.each([
     const seqs = async (lines: Promise<{ seq: number }[]>) => (await lines).map(({ seq }) => seq);
     expect(await seqs(store.linesBelow(CHAT, 1, 20, 3))).toEqual([17, 18, 19]);
     expect(await seqs(store.linesBelow(CHAT, 18, 20, 9))).toEqual([18, 19]);
+    await model.apply({ advances: [advance([entry(31, { recalled: { target: 1 } }), message(32)])] });
+    expect(await seqs(store.linesBelow(CHAT, 1, 33, 2))).toEqual([30, 32]);
     expect(await seqs(store.linesAbove(CHAT, 20, 3))).toEqual([21, 22, 23]);
     expect(await seqs(store.linesAbove(CHAT + 1, 0, 3))).toEqual([]);
   });

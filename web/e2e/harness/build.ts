@@ -4,8 +4,8 @@ import { build } from "vite";
 
 const root = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-export const CLIENT = root("../../dist");
-export const ENGINE = root("../../node_modules/.cache/e2e-engine");
+export const CLIENT = process.env.SKEIN_WEB_DIST ?? root("../../dist");
+export const ENGINE = process.env.SKEIN_WEB_DIST ? `${CLIENT}-engine` : root("../../node_modules/.cache/e2e-engine");
 
 export async function setup(): Promise<void> {
   const quiet = { logLevel: "warn" } as const;

@@ -15,6 +15,12 @@ const SETTINGS = [
     `gate.rates.${rate}.per_minute=60000`,
   ]),
   "comet.commands_per_second=20000",
+  "logic.sends.burst=100000",
+  "logic.sends.every_ms=1",
+  "logic.account.log_ins_per_address.burst=100000",
+  "logic.account.code_requests_per_address.burst=100000",
+  "logic.contact.searches.burst=100000",
+  "logic.contact.requests.burst=100000",
 ];
 
 export class Server {

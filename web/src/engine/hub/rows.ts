@@ -5,7 +5,13 @@ import { readOf, unreadOf } from "../sync/row";
 import { echoItem, lastLineOf, lineItem, roleOf } from "./items";
 
 /** What services write to a person looks like a group that one cannot answer. */
-const KINDS = { DIRECT: "direct", GROUP: "group", ROOM: "room", NOTICE: "group", CONVERSATION_KIND_UNSPECIFIED: "group" } as const;
+const KINDS = {
+  DIRECT: "direct",
+  GROUP: "group",
+  ROOM: "room",
+  NOTICE: "group",
+  CONVERSATION_KIND_UNSPECIFIED: "group",
+} as const;
 
 /** `echo`: my newest message of it that is not in the log yet. */
 export function conversationOf(row: Row, echo: Echo | undefined, myUid: number): Conversation {

@@ -1,12 +1,12 @@
 /**
- * The store in IndexedDB, by Dexie.
+ * The store in IndexedDB.
  *
  * Every write is one transaction, so a cursor is kept only together with what it covers. A write by an engine that no longer
  * owns the store fails with {@link StoreTaken}: two tabs that know nothing of each other cannot mix their views of the log.
  */
-import Dexie, { type Table } from "dexie";
 import type { FriendRequest } from "../api";
 import { uuidV7 } from "../random";
+import { done, openDatabase, rowsOf, transact } from "./idb";
 import {
   type Contact,
   type Echo,
@@ -20,120 +20,129 @@ import {
   type Write,
 } from "./rows";
 
+const TABLES = {
+  facts: "name",
+  rows: "id",
+  lines: ["conversation", "seq"],
+  echoes: "key",
+  people: "uid",
+  contacts: "uid",
+  requests: "id",
+};
+const NAMES = Object.keys(TABLES);
+
+type Table = (name: string) => IDBObjectStore;
+
 interface FactRow {
   name: string;
   value: unknown;
 }
 
 export class Database implements Store {
-  private readonly db: Dexie;
   private readonly owner = uuidV7();
+  private opened: Promise<IDBDatabase> | undefined;
 
-  constructor(name = "skein") {
-    this.db = new Dexie(name, { chromeTransactionDurability: "relaxed" });
-    this.db.version(1).stores({
-      facts: "name",
-      rows: "id",
-      lines: "[conversation+seq]",
-      echoes: "key",
-      people: "uid",
-      contacts: "uid",
-      requests: "id",
+  constructor(private readonly name = "skein") {}
+
+  private db(): Promise<IDBDatabase> {
+    this.opened ??= openDatabase(this.name, TABLES, () => {
+      this.opened = undefined;
     });
-  }
-
-  private table<T, K>(name: string): Table<T, K> {
-    return this.db.table(name);
+    return this.opened;
   }
 
   async open(): Promise<Loaded> {
-    const tables = this.db.tables.filter((table) => table.name !== "lines");
-    return this.db.transaction("rw", tables, async () => {
-      await this.table<FactRow, string>("facts").put({ name: "owner", value: this.owner });
-      const facts = await this.table<FactRow, string>("facts").toArray();
-      const echoes = await this.table<Echo, string>("echoes").toArray();
+    return transact(await this.db(), NAMES, "readwrite", async (table) => {
+      table("facts").put({ name: "owner", value: this.owner });
+      const all = <T>(name: string) => done(table(name).getAll() as IDBRequest<T[]>);
+      const [facts, rows, echoes, people, contacts, requests] = await Promise.all([
+        all<FactRow>("facts"),
+        all<Row>("rows"),
+        all<Echo>("echoes"),
+        all<PersonRow>("people"),
+        all<Contact>("contacts"),
+        all<FriendRequest>("requests"),
+      ]);
       return {
         facts: Object.fromEntries(facts.map(({ name, value }) => [name, value])) as Partial<Facts>,
-        rows: await this.table<Row, number>("rows").toArray(),
+        rows,
         echoes: echoes.sort((a, b) => a.order - b.order),
-        people: await this.table<PersonRow, number>("people").toArray(),
-        contacts: await this.table<Contact, number>("contacts").toArray(),
-        requests: await this.table<FriendRequest, number>("requests").toArray(),
+        people,
+        contacts,
+        requests,
       };
     });
   }
 
   async write(write: Write): Promise<void> {
-    await this.db.transaction("rw", this.db.tables, async () => {
-      const owner = await this.table<FactRow, string>("facts").get("owner");
+    await transact(await this.db(), NAMES, "readwrite", async (table) => {
+      const owner: FactRow | undefined = await done(table("facts").get("owner"));
       if (owner?.value !== this.owner) throw new StoreTaken("another engine has the store");
-      await this.forget(write);
-      await this.put(write);
+      this.forget(table, write);
+      put(table, write);
     });
   }
 
-  private async forget(write: Write): Promise<void> {
+  private forget(table: Table, write: Write): void {
     if (write.wipe) {
-      await Promise.all(this.db.tables.map((table) => table.clear()));
-      await this.table<FactRow, string>("facts").put({ name: "owner", value: this.owner });
+      for (const name of NAMES) table(name).clear();
+      table("facts").put({ name: "owner", value: this.owner });
     }
-    if (write.forgetLog) await Promise.all([this.db.table("rows").clear(), this.db.table("lines").clear()]);
-    for (const id of write.forgetWindows ?? []) {
-      await this.table<Line, [number, number]>("lines")
-        .where("[conversation+seq]")
-        .between([id, Dexie.minKey], [id, Dexie.maxKey])
-        .delete();
-    }
-    if (write.forgetContacts) await this.db.table("contacts").clear();
-    if (write.echoesGone?.length) await this.db.table("echoes").bulkDelete([...write.echoesGone]);
-    if (write.contactsGone?.length) await this.db.table("contacts").bulkDelete([...write.contactsGone]);
-  }
-
-  private async put(write: Write): Promise<void> {
-    const puts: [string, readonly unknown[] | undefined][] = [
-      ["rows", write.rows],
-      ["lines", write.lines],
-      ["echoes", write.echoes],
-      ["people", write.people],
-      ["contacts", write.contacts],
-      ["requests", write.requests],
-      ["facts", write.facts && Object.entries(write.facts).map(([name, value]) => ({ name, value }))],
-    ];
-    for (const [name, rows] of puts) if (rows?.length) await this.db.table(name).bulkPut([...rows]);
+    if (write.forgetLog) for (const name of ["rows", "lines"]) table(name).clear();
+    for (const id of write.forgetWindows ?? []) table("lines").delete(between(id, 0, Number.MAX_SAFE_INTEGER));
+    if (write.forgetContacts) table("contacts").clear();
+    for (const key of write.echoesGone ?? []) table("echoes").delete(key);
+    for (const uid of write.contactsGone ?? []) table("contacts").delete(uid);
   }
 
   async linesBelow(conversation: number, from: number, below: number, count: number): Promise<Line[]> {
-    const range = this.table<Line, [number, number]>("lines")
-      .where("[conversation+seq]")
-      .between([conversation, from], [conversation, below], true, false);
-    return (await range.reverse().limit(count).toArray()).reverse();
+    if (from >= below) return [];
+    // Nearly every seq is a line, so most often all are in the first stretch.
+    const first = Math.max(from, below - count);
+    return this.lines(async (table) => {
+      const near = await rowsOf<Line>(table, between(conversation, first, below - 1), "next", count);
+      if (near.length === count || first === from) return near;
+      const far = await rowsOf<Line>(table, between(conversation, from, first - 1), "prev", count - near.length);
+      return [...far.reverse(), ...near];
+    });
   }
 
   async linesAbove(conversation: number, above: number, count: number): Promise<Line[]> {
-    const range = this.table<Line, [number, number]>("lines")
-      .where("[conversation+seq]")
-      .between([conversation, above], [conversation, Dexie.maxKey], false, true);
-    return range.limit(count).toArray();
+    const range = between(conversation, above + 1, Number.MAX_SAFE_INTEGER);
+    return this.lines((table) => rowsOf<Line>(table, range, "next", count));
   }
 
   async linesAt(places: readonly { conversation: number; seq: number }[]): Promise<Line[]> {
-    const keys = places.map(({ conversation, seq }) => [conversation, seq] as [number, number]);
-    const lines = await this.table<Line, [number, number]>("lines").bulkGet(keys);
-    return lines.filter((line) => line !== undefined);
+    if (places.length === 0) return [];
+    const get = (table: IDBObjectStore) =>
+      Promise.all(places.map(({ conversation, seq }) => done<Line | undefined>(table.get([conversation, seq]))));
+    return (await this.lines(get)).filter((line) => line !== undefined);
+  }
+
+  private async lines<T>(work: (table: IDBObjectStore) => Promise<T>): Promise<T> {
+    return transact(await this.db(), ["lines"], "readonly", (table) => work(table("lines")));
+  }
+}
+
+function between(conversation: number, from: number, to: number): IDBKeyRange {
+  return IDBKeyRange.bound([conversation, from], [conversation, to]);
+}
+
+/** Failed puts abort the transaction, which tells of them. */
+function put(table: Table, write: Write): void {
+  const facts = Object.entries(write.facts ?? {}).map(([name, value]) => ({ name, value }));
+  const { rows, lines, echoes, people, contacts, requests } = write;
+  for (const [name, all] of Object.entries({ rows, lines, echoes, people, contacts, requests, facts })) {
+    for (const row of all ?? []) table(name).put(row);
   }
 }
 
 /** Whether this browser keeps databases at all (private modes do not). */
 export async function hasStorage(): Promise<boolean> {
-  if (typeof indexedDB === "undefined") return false;
-  const probe = new Dexie("skein-probe");
-  probe.version(1).stores({ probe: "id" });
   try {
-    await probe.open();
+    (await openDatabase("skein-probe", {}, () => undefined)).close();
     return true;
   } catch {
     return false;
-  } finally {
-    probe.close();
   }
 }

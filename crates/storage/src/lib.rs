@@ -8,8 +8,12 @@
 //! **Invariant:** every statement is a constant with bound parameters; no text of a user ever becomes SQL.
 
 mod config;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod memory;
 mod metrics;
+#[cfg(feature = "mysql")]
+mod mysql;
 #[cfg(feature = "redis")]
 pub mod redis;
 mod sql;
@@ -18,8 +22,21 @@ pub mod sqlite;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 
-pub use config::Config;
+pub use config::{Backend, Config, MySqlConfig};
 pub use memory::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
 pub use metrics::METRICS;
 pub use sql::{Fatal, Stats, Store};
 pub use sqlite::OpenError;
+
+impl Store {
+    /// Opens the store that `config` names: in `folder`, or on a database server. Blocks.
+    pub fn open_configured(folder: &std::path::Path, config: &Config) -> Result<Self, OpenError> {
+        match config.backend {
+            Backend::Sqlite => Self::open(folder, config),
+            #[cfg(feature = "mysql")]
+            Backend::Mysql => Self::open_mysql(config),
+            #[cfg(not(feature = "mysql"))]
+            Backend::Mysql => Err(OpenError::NotBuilt),
+        }
+    }
+}

@@ -6,6 +6,12 @@ pub const METRICS: &[Metric] = &[
     histogram("skein_store_batch_commands", "", "Commands in one commit"),
     histogram("skein_store_commit_seconds", "", "Time of one commit, mostly that of the disk's sync"),
     gauge("skein_store_queue_commands", "", "Commands waiting for the writer"),
+    counter(
+        "skein_store_replica_reads_total",
+        "outcome",
+        "Reads of logs the replica served, or left to the primary because it was behind or failed",
+    ),
+    counter("skein_store_retries_total", "", "Batches run again after a deadlock or a lost connection to the database"),
     histogram("skein_store_read_seconds", "", "Time of one read"),
     histogram("skein_store_wait_seconds", "pool", "Time a read waited for a connection"),
     gauge("skein_store_connections", "pool state", "Connections for reading, lent and idle"),

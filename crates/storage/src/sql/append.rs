@@ -17,14 +17,15 @@ use skein_domain::id::{ConversationId, CountNo, IdempotencyKey, Millis, PolicyVe
 use skein_domain::port::{Append, Appended};
 use skein_domain::{Code, Error};
 
+pub(crate) const MESSAGE: i64 = 0;
 pub(crate) const EDITED: i64 = 1;
 pub(crate) const RECALLED: i64 = 2;
 
 /// An append, serialised before it is queued.
 pub(crate) struct Draft {
     pub append: Append,
-    json: Vec<u8>,
-    digest: [u8; 16],
+    pub json: Vec<u8>,
+    pub digest: [u8; 16],
 }
 
 impl Draft {
@@ -64,13 +65,12 @@ pub(crate) fn append(transaction: &mut Transaction<'_>, draft: &Draft) -> Outcom
     {
         return Ok(known);
     }
-    let conversation = load(transaction.connection, append.conversation)?;
-    if let Some(after) = &append.after {
-        check_stored(transaction.connection, append.author, after)?;
-    }
-    if conversation.policy_version != append.policy_version {
-        return refuse(Code::PolicyMoved, "who may do what has changed since this was judged");
-    }
+    let conversation = find(transaction.connection, append.conversation)?;
+    let is_after_stored = match &append.after {
+        Some(after) => is_stored(transaction.connection, append.author, after)?,
+        None => true,
+    };
+    let conversation = check(conversation, append, is_after_stored)?;
     if let Some(done) = check_target(transaction.connection, &append.event, conversation.id)? {
         return Ok(done);
     }
@@ -127,9 +127,25 @@ fn known(connection: &dyn Sql, draft: &Draft) -> Outcome<Option<Appended>> {
     )?;
     match found {
         None => Ok(None),
-        Some((true, known)) => Ok(Some(known)),
-        Some((false, _)) => conflict(),
+        Some((is_same, known)) => repeated(is_same, &known).map(Some),
     }
+}
+
+/// The key is known, for the same command or for another.
+pub(crate) fn repeated(is_same: bool, known: &Appended) -> Outcome<Appended> {
+    if is_same { Ok(Appended { repeated: true, ..known.clone() }) } else { conflict() }
+}
+
+/// What every append needs: the conversation (or a place to find it), the one before it, and facts that have not moved.
+pub(crate) fn check<C: std::borrow::Borrow<Conversation>>(found: Option<C>, append: &Append, is_after_stored: bool) -> Outcome<C> {
+    let Some(conversation) = found else { return not_found("no such conversation") };
+    if !is_after_stored {
+        return Err(Failure::Refused(Error::new(Code::OutOfOrder, "the message before this one is not stored").retry_after(0)));
+    }
+    if conversation.borrow().policy_version != append.policy_version {
+        return refuse(Code::PolicyMoved, "who may do what has changed since this was judged");
+    }
+    Ok(conversation)
 }
 
 pub(crate) fn conflict<T>() -> Outcome<T> {
@@ -137,7 +153,7 @@ pub(crate) fn conflict<T>() -> Outcome<T> {
 }
 
 /// Of `shard, seq, revision, at`: an earlier append, told again.
-fn appended(row: &Row<'_>, from: usize) -> Outcome<Appended> {
+pub(crate) fn appended(row: &Row<'_>, from: usize) -> Outcome<Appended> {
     Ok(Appended {
         shard: Shard(row.get(from)?),
         seq: Seq(row.get(from + 1)?),
@@ -148,19 +164,17 @@ fn appended(row: &Row<'_>, from: usize) -> Outcome<Appended> {
 }
 
 pub(crate) fn load(connection: &dyn Sql, id: ConversationId) -> Outcome<Conversation> {
-    let found =
-        one(connection, concat!("SELECT ", rows::conversation_columns!(), " FROM conversation c WHERE c.id = ?1"), params![id.0], |row| {
-            rows::conversation(row, 0)
-        })?;
-    found.map_or_else(|| not_found("no such conversation"), Ok)
+    find(connection, id)?.map_or_else(|| not_found("no such conversation"), Ok)
 }
 
-fn check_stored(connection: &dyn Sql, author: Uid, after: &IdempotencyKey) -> Outcome<()> {
+fn find(connection: &dyn Sql, id: ConversationId) -> Outcome<Option<Conversation>> {
+    let sql = concat!("SELECT ", rows::conversation_columns!(), " FROM conversation c WHERE c.id = ?1");
+    one(connection, sql, params![id.0], |row| rows::conversation(row, 0))
+}
+
+fn is_stored(connection: &dyn Sql, author: Uid, key: &IdempotencyKey) -> Outcome<bool> {
     let sql = "SELECT 1 FROM entry WHERE author = ?1 AND `key` = ?2";
-    match one(connection, sql, params![author.0, after.as_str()], |_| Ok(()))? {
-        Some(()) => Ok(()),
-        None => Err(Failure::Refused(Error::new(Code::OutOfOrder, "the message before this one is not stored").retry_after(0))),
-    }
+    Ok(one(connection, sql, params![author.0, key.as_str()], |_| Ok(()))?.is_some())
 }
 
 /// The target must be a message with a body. One that is recalled already is answered with its recall, and may be replied to.
@@ -188,7 +202,7 @@ fn check_target(connection: &dyn Sql, event: &EntryEvent, conversation: Conversa
 /// `target` is set where the entries of a message must be found again: by its recall.
 fn kind_and_target(event: &EntryEvent) -> (i64, Option<Seq>) {
     match event {
-        EntryEvent::Message { .. } => (0, None),
+        EntryEvent::Message { .. } => (MESSAGE, None),
         EntryEvent::Edited { target, .. } => (EDITED, Some(*target)),
         EntryEvent::Recalled { target } => (RECALLED, Some(*target)),
         EntryEvent::Reacted { .. } => (3, None),

@@ -21,22 +21,31 @@ impl MessageStore for Store {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
         match Draft::new(append) {
             Ok(draft) if planted(Fault::AckBeforeCommit) => ack_before_commit(self.writer(), draft),
-            Ok(draft) => self.writer().append(draft),
+            Ok(draft) if self.replica().is_none() => self.writer().append(draft),
+            Ok(draft) => {
+                let (store, conversation) = (self.clone(), draft.append.conversation);
+                let appending = self.writer().append(draft);
+                Box::pin(async move {
+                    let appended = appending.await?;
+                    store.wrote(conversation, appended.seq);
+                    Ok(appended)
+                })
+            }
             Err(error) => Box::pin(std::future::ready(Err(error))),
         }
     }
 
     async fn entries(&self, conversation: ConversationId, from: Seq, to: Seq, limit: u32) -> Result<Vec<Entry>> {
         let read = move |connection: &dyn Sql| many(connection, ENTRIES, params![conversation.0, from.0, to.0, limit], rows::entry);
-        self.readers().read(read).await
+        self.read_log(conversation, to, read).await
     }
 
     async fn newest(&self, conversation: ConversationId, to: Seq, after: Revision, limit: u32) -> Result<(Vec<Entry>, bool)> {
-        self.readers().read(move |connection| newest(connection, conversation, to, after, limit)).await
+        self.read_log(conversation, to, move |connection| newest(connection, conversation, to, after, limit)).await
     }
 
     async fn history(&self, conversation: ConversationId, query: HistoryQuery) -> Result<HistoryPage> {
-        self.readers().read(move |connection| history(connection, conversation, &query)).await
+        self.read_log(conversation, query.to, move |connection| history(connection, conversation, &query)).await
     }
 
     async fn state(&self, conversation: ConversationId, seq: Seq) -> Result<Option<MessageState>> {

@@ -19,6 +19,8 @@ mod outbox;
 mod push;
 pub(crate) mod queue;
 pub(crate) mod readers;
+pub(crate) mod recent;
+mod replica;
 pub(crate) mod rows;
 pub(crate) mod shared;
 #[cfg(test)]
@@ -29,9 +31,11 @@ mod views;
 
 use command::Writer;
 use readers::Readers;
+pub(crate) use replica::Replica;
 use shared::Shared;
 pub use shared::Stats;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Told once that the disk failed; must not return control to a process that goes on serving.
 pub type Fatal = Box<dyn Fn(&str) + Send + Sync>;
@@ -54,7 +58,11 @@ pub(crate) type Ending = Box<dyn FnOnce() + Send>;
 pub(crate) struct Parts {
     pub writer: Writer,
     pub readers: Readers,
+    /// For queries that may see the store as it was a moment ago, if there is a replica.
+    pub replica: Option<Replica>,
     pub shared: Arc<Shared>,
+    /// How often to look for commits of other processes; `None` where there can be none.
+    pub look_every: Option<Duration>,
 }
 
 impl Store {
@@ -79,6 +87,14 @@ impl Store {
         &self.inner.parts.readers
     }
 
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        self.inner.parts.replica.as_ref()
+    }
+
+    pub(crate) fn look_every(&self) -> Option<Duration> {
+        self.inner.parts.look_every
+    }
+
     pub(crate) fn shared(&self) -> &Shared {
         &self.inner.parts.shared
     }
@@ -88,6 +104,9 @@ impl Inner {
     fn close(&self) {
         self.parts.writer.close();
         self.parts.readers.close();
+        if let Some(replica) = &self.parts.replica {
+            replica.readers.close();
+        }
         let ending = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(end) = ending {
             end();

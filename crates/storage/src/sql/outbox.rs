@@ -7,11 +7,11 @@ use super::Store;
 use super::engine::{Sql, params};
 use super::failure::Outcome;
 use super::rows::{self, ENTRY_COLUMNS};
-use super::transaction::many;
+use super::transaction::{many, one};
 use super::user_log::{self, Subject};
 use async_trait::async_trait;
 use skein_domain::id::{PolicyVersion, Revision, Shard, Uid};
-use skein_domain::port::{LogEvent, LogRecord, Outbox};
+use skein_domain::port::{LogEvent, LogRecord, MessageStore, Outbox};
 use skein_domain::{Code, Error, Result};
 
 #[async_trait]
@@ -21,7 +21,14 @@ impl Outbox for Store {
     }
 
     async fn position(&self, shard: Shard) -> Result<Revision> {
-        self.shared().position(shard).ok_or_else(no_such_shard)
+        let known = self.shared().position(shard).ok_or_else(no_such_shard)?;
+        if self.look_every().is_none() {
+            return Ok(known);
+        }
+        // Another process may have owned the shard meanwhile.
+        let sql = "SELECT published FROM shard WHERE id = ?1";
+        let saved = self.readers().read(move |connection| one(connection, sql, params![shard.0], |row| row.get(0).map(Revision))).await?;
+        Ok(saved.map_or(known, |saved| saved.max(known)))
     }
 
     async fn advance(&self, shard: Shard, to: Revision) -> Result<()> {
@@ -32,7 +39,17 @@ impl Outbox for Store {
     async fn committed(&self, shard: Shard, than: Revision) {
         let Some(mut last) = self.shared().watch(shard) else { return std::future::pending().await };
         // The sender lives as long as this store does.
-        let _ = last.wait_for(|last| *last > than).await;
+        let Some(every) = self.look_every() else {
+            let _ = last.wait_for(|last| *last > than).await;
+            return;
+        };
+        while tokio::time::timeout(every, last.wait_for(|last| *last > than)).await.is_err() {
+            // What other processes commit nobody tells us. Where the database is away, the next look sees.
+            if let Ok(revisions) = self.revisions().await {
+                let seen: Vec<_> = revisions.into_iter().enumerate().map(|(shard, last)| (Shard(shard as u16), last)).collect();
+                self.shared().seen(&seen);
+            }
+        }
     }
 }
 

@@ -43,6 +43,7 @@ struct Pool {
     bounds: Bounds,
     idle: Mutex<VecDeque<Idle>>,
     lent: Mutex<HashMap<u64, Lent>>,
+    /// Of reads, since the start.
     numbers: AtomicU64,
     meters: Meters,
 }
@@ -125,11 +126,15 @@ impl Readers {
     }
 
     #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
-    /// Asks those that were idle for long whether they still work, replaces those that do not, and names who has one for
-    /// longer than `overdue`. Blocks.
-    pub fn look_after(&self, overdue: Duration) {
+    /// Asks those that were idle for long whether they still work, and replaces those that do not. Blocks.
+    pub fn look_after(&self) {
         self.pool.ask_idle();
-        self.pool.name_overdue(overdue);
+    }
+
+    /// Who has had a connection for longer than this, each named once: where in the code, and for how long.
+    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
+    pub fn overdue(&self, than: Duration) -> Vec<(&'static Location<'static>, Duration)> {
+        self.pool.overdue(than)
     }
 
     /// Closes the idle connections.
@@ -223,12 +228,15 @@ impl Pool {
     }
 
     #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
-    fn name_overdue(&self, overdue: Duration) {
-        for lent in lock(&self.lent).values_mut().filter(|lent| !lent.is_told && lent.since.elapsed() >= overdue) {
+    fn overdue(&self, than: Duration) -> Vec<(&'static Location<'static>, Duration)> {
+        let mut lent = lock(&self.lent);
+        let overdue = lent.values_mut().filter(|lent| !lent.is_told && lent.since.elapsed() >= than);
+        let named = overdue.map(|lent| {
             lent.is_told = true;
             metrics::counter!("skein_store_overdue_total", "pool" => self.bounds.name).increment(1);
-            tracing::warn!(place = %lent.place, seconds = lent.since.elapsed().as_secs_f64(), pool = self.bounds.name, "a read has a connection for too long");
-        }
+            (lent.place, lent.since.elapsed())
+        });
+        named.collect()
     }
 
     fn note(&self, place: &'static Location<'static>) -> Noted<'_> {

@@ -69,6 +69,10 @@ impl Shared {
         }
     }
 
+    pub fn revisions(&self) -> Vec<Revision> {
+        self.shards.iter().map(|state| *state.committed.borrow()).collect()
+    }
+
     pub fn watch(&self, shard: Shard) -> Option<watch::Receiver<Revision>> {
         self.shards.get(usize::from(shard.0)).map(|state| state.committed.subscribe())
     }

@@ -58,6 +58,16 @@ pub enum OpenError {
     Io(#[from] std::io::Error),
     #[error("database: {0}")]
     Database(#[from] rusqlite::Error),
+    #[error("database: {0}")]
+    Engine(String),
+    #[error("storage.mysql.url does not read; it is mysql://user:password@host:port/database")]
+    Url,
+    #[error(
+        "the database server acknowledges before the disk has it ({0}); set both to 1, or storage.allow_unsafe_durability for experiments"
+    )]
+    UnsafeDurability(String),
+    #[error("this build is without the MySQL engine: build it with the feature `mysql`")]
+    NotBuilt,
 }
 
 impl OpenError {
@@ -67,7 +77,9 @@ impl OpenError {
             OpenError::Newer { .. } => "data_folder_newer",
             OpenError::Shards(_) => "bad_config",
             OpenError::Io(_) => "data_folder_unusable",
-            OpenError::Database(_) => "database_unusable",
+            OpenError::Database(_) | OpenError::Engine(_) => "database_unusable",
+            OpenError::Url | OpenError::NotBuilt => "bad_config",
+            OpenError::UnsafeDurability(_) => "database_unsafe",
         }
     }
 }
@@ -106,7 +118,7 @@ impl Store {
         let queue = Arc::new(Queue::new());
         let thread = writer::start(connection, queue.clone(), shared.clone(), checkpointer, fatal)?;
         let readers = Readers::new(Box::new(OpenFile::new(database)), Bounds { most: config.readers(), ..READ_BOUNDS });
-        let parts = Parts { writer: Writer::new(queue), readers, shared };
+        let parts = Parts { writer: Writer::new(queue), readers, replica: None, shared, look_every: None };
         // In this order: the writer's thread, then the lock.
         let ending = Box::new(move || {
             if thread.join().is_err() {

@@ -1,0 +1,135 @@
+//! The pool of connections: bounded, in order of arrival, and kept alive.
+
+use super::{Database, Lab, admin, connections_to};
+use crate::sql::engine::Sql;
+use crate::sql::failure::Outcome;
+use crate::sql::transaction::one;
+use crate::{MySqlConfig, Store};
+use skein_domain::Code;
+use skein_domain::conversation::SettingsChange;
+use skein_domain::id::Uid;
+use skein_domain::port::{AccountStore, ConversationStore, MessageStore};
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+fn sleep(seconds: &'static str) -> impl Fn(&dyn Sql) -> Outcome<i32> + Send + 'static {
+    move |connection| Ok(one(connection, seconds, &[], |row| row.get(0))?.unwrap_or_default())
+}
+
+async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} did not come about");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_readers_share_few_connections() {
+    let mut database = Database::new(1);
+    database.config.mysql = MySqlConfig { connections: 4, connections_min: 2, ..database.config.mysql.clone() };
+    let store = database.store();
+    assert_eq!(connections_to(&database).len(), 3, "two for reading from the start, and the writer's");
+    let reads: Vec<_> = (0..200).map(|_| tokio::spawn(store.readers().read(sleep("SELECT SLEEP(0.01)")))).collect();
+    let mut most = 0;
+    while !reads.iter().all(|read| read.is_finished()) {
+        most = most.max(connections_to(&database).len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for read in reads {
+        read.await.unwrap().unwrap();
+    }
+    assert_eq!(most, 4, "all that are allowed, and not one more");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_too_long_for_a_connection_hears_busy() {
+    let mut database = Database::new(1);
+    database.config.mysql = MySqlConfig { connections: 5, wait_ms: 200, ..database.config.mysql.clone() };
+    let store = database.store();
+    let holders: Vec<_> = (0..4).map(|_| tokio::spawn(store.readers().read(sleep("SELECT SLEEP(1)")))).collect();
+    until("four reads", || connections_to(&database).len() == 5).await;
+    let asked = Instant::now();
+    let refused = store.user(Uid(1)).await.unwrap_err();
+    assert_eq!(refused.code, Code::Busy);
+    assert!(asked.elapsed() >= Duration::from_millis(200) && asked.elapsed() < Duration::from_millis(900), "{:?}", asked.elapsed());
+    for holder in holders {
+        holder.await.unwrap().unwrap();
+    }
+    assert_eq!(store.user(Uid(1)).await.unwrap(), None, "given back, one is there again");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_that_panics_gives_its_place_back() {
+    let database = Database::new(1);
+    let store = database.store();
+    for _ in 0..100 {
+        let panicking = |_: &dyn Sql| -> Outcome<()> { panic!("planted by the test") };
+        assert_eq!(store.readers().read(panicking).await.unwrap_err().code, Code::Internal);
+    }
+    assert_eq!(store.user(Uid(1)).await.unwrap(), None);
+    assert!(connections_to(&database).len() <= 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_kind_of_call_survives_killed_connections() {
+    let database = Database::new(1);
+    let lab = Lab::new(database.store()).await;
+    let (store, group) = (&lab.store, lab.draft.conversation);
+    for round in 0..4 {
+        for id in connections_to(&database) {
+            admin(&format!("KILL {id}"));
+        }
+        match round {
+            0 => drop(store.user(Uid(1)).await.unwrap().unwrap()),
+            1 => assert_eq!(store.append(lab.append("a")).await.unwrap().seq.0, 2),
+            2 => drop(store.changed(Uid(1), skein_domain::id::Shard(0), Default::default(), Default::default(), 10).await.unwrap()),
+            _ => {
+                let change = SettingsChange { pinned: Some(true), ..SettingsChange::default() };
+                assert!(store.change_settings(group, Uid(1), change).await.unwrap().pinned);
+            }
+        }
+    }
+    assert_eq!(lab.entries().await.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn idle_connections_are_pinged_and_replaced() {
+    let mut database = Database::new(1);
+    database.config.mysql = MySqlConfig { connections_min: 3, keep_alive_ms: 100, ..database.config.mysql.clone() };
+    let _store = database.store();
+    let before: BTreeSet<i64> = connections_to(&database).into_iter().collect();
+    for id in &before {
+        admin(&format!("KILL {id}"));
+    }
+    let replaced = || connections_to(&database).iter().filter(|id| !before.contains(*id)).count() == 3;
+    until("three new connections without a call", replaced).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_has_a_connection_for_too_long_is_named_once() {
+    let database = Database::new(1);
+    let store = database.store();
+    let read = tokio::spawn(store.readers().read(sleep("SELECT SLEEP(1)")));
+    let named = || store.readers().overdue(Duration::from_millis(50));
+    let mut found = Vec::new();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while found.is_empty() && Instant::now() < deadline {
+        found = named();
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(found.len(), 1);
+    assert!(found[0].0.file().ends_with("pool.rs"), "{}", found[0].0);
+    assert!(named().is_empty());
+    read.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endless_read_ends_with_timeout_and_its_connection() {
+    let database = Database::new(1);
+    let store: Store = database.store();
+    assert_eq!(store.readers().read(sleep("SELECT SLEEP(30)")).await.unwrap_err().code, Code::Timeout);
+    assert_eq!(store.users(Uid(0), 10).await.unwrap(), []);
+    let writes = store.readers().read(|connection| connection.execute("DELETE FROM user".into(), &[])).await;
+    assert_eq!(writes.unwrap_err().code, Code::Internal, "readers cannot write");
+}

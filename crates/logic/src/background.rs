@@ -5,7 +5,7 @@
 use crate::account::Chores;
 use crate::announcer::Announcer;
 use crate::cursors::CursorPusher;
-use crate::job::{Fanout, Relay};
+use crate::job::{Fanout, Intake, Relay};
 use crate::push::{LiveRooms, Schedule};
 use crate::typing::TypingPusher;
 use skein_domain::port::{GuestRegistry, SessionRegistry};
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 /// commands are answered, but nobody hears of them.
 pub struct Background {
     pub(crate) relays: Vec<Relay>,
+    pub(crate) intake: Option<Intake>,
     pub(crate) chores: Chores,
     pub(crate) cursors: CursorPusher,
     pub(crate) typing: TypingPusher,
@@ -36,6 +37,9 @@ impl Background {
         let mut parts = JoinSet::new();
         for relay in self.relays {
             parts.spawn(relay.run(shutdown.clone()));
+        }
+        if let Some(intake) = self.intake {
+            parts.spawn(intake.run(shutdown.clone()));
         }
         parts.spawn(self.chores.run(shutdown.clone()));
         parts.spawn(self.cursors.run(shutdown.clone()));

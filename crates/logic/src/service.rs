@@ -15,7 +15,7 @@ use crate::contact::Contacts;
 use crate::conversation::Conversations;
 use crate::cursors::Cursors;
 use crate::history::{Anchor, History};
-use crate::job::{Dispatch, Fanout, Relay};
+use crate::job::{Dispatch, Fanout, Intake, Relay};
 use crate::push::{Goim, Guests, LiveSessions, Platform, PushAdmin, Pushes};
 use crate::snapshots::Snapshots;
 use crate::sync::{Sync, SyncBounds};
@@ -32,7 +32,7 @@ use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, NodeId, Shard};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::{
-    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LogBus, Mailer, Mark, MessageStore,
+    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LogBus, LogSource, Mailer, Mark, MessageStore,
     NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry,
 };
 use skein_domain::push::ConnectionRef;
@@ -62,13 +62,20 @@ pub struct Parts {
     pub mailer: Arc<dyn Mailer>,
     pub comets: Arc<dyn Comets>,
     pub clock: Arc<dyn Clock>,
-    /// `None`: direct mode, records are dispatched in this process.
-    pub bus: Option<Arc<dyn LogBus>>,
+    /// `None`: `direct` mode, records are dispatched as they are relayed.
+    pub pipeline: Option<Pipeline>,
     /// `None`: direct mode, transient pushes are dispatched in this process.
     pub live_log: Option<Arc<dyn LiveLog>>,
     pub goim: Goim,
     pub limits: Limits,
     pub config: Config,
+}
+
+/// The two ends of a log between relay and job.
+#[derive(Clone)]
+pub struct Pipeline {
+    pub bus: Arc<dyn LogBus>,
+    pub source: Arc<dyn LogSource>,
 }
 
 /// A cheap handle; clone it freely.
@@ -148,10 +155,13 @@ impl Service {
             guests,
             live,
         };
-        let relays = relays(&parts, snapshots, traces, &fanout);
+        let dispatch = Arc::new(Dispatch::new(snapshots, traces, fanout.clone()));
+        let intake = parts.pipeline.as_ref().map(|pipeline| Intake::new(pipeline.source.clone(), dispatch.clone()));
+        let relays = relays(&parts, dispatch);
         let (sessions, guests) = (parts.registry, parts.guests);
         let background = Background {
             relays,
+            intake,
             chores,
             cursors: cursor_pusher,
             typing: typing_pusher,
@@ -318,8 +328,8 @@ fn status(parts: &Parts, fanout: &Fanout) -> Status {
     Status::new(ports, fanout.clone(), parts.clock.clone(), hello, parts.config.account.clone())
 }
 
-fn relays(parts: &Parts, snapshots: Snapshots, traces: Traces, fanout: &Fanout) -> Vec<Relay> {
-    let bus = parts.bus.clone().unwrap_or_else(|| Arc::new(Dispatch::new(snapshots, traces, fanout.clone())));
+fn relays(parts: &Parts, dispatch: Arc<Dispatch>) -> Vec<Relay> {
+    let bus: Arc<dyn LogBus> = parts.pipeline.as_ref().map_or(dispatch, |pipeline| pipeline.bus.clone());
     let relay = |shard| Relay::new(Shard(shard), parts.outbox.clone(), parts.messages.clone(), bus.clone());
     (0..parts.messages.shards()).map(relay).collect()
 }

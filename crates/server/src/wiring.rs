@@ -49,7 +49,7 @@ impl LogicSide {
             mailer,
             comets,
             clock: clock.clone(),
-            bus: None,
+            pipeline: None,
             live_log: None,
             goim: goim(config),
             limits: config.limits.clone(),

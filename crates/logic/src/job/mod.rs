@@ -6,10 +6,12 @@
 mod breaker;
 pub mod dispatch;
 pub mod fanout;
+mod intake;
 pub(crate) mod live;
 pub mod relay;
 
 pub use dispatch::Dispatch;
 pub use fanout::Fanout;
+pub use intake::Intake;
 pub(crate) use live::LiveDispatch;
 pub use relay::Relay;

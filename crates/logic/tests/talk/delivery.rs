@@ -1,6 +1,7 @@
 //! From a commit to whoever is connected.
 
 use crate::comets::{Mood, RecordingComets, pushes, seqs};
+use crate::pipeline::MemoryLog;
 use crate::world::{Setting, World, message};
 use async_trait::async_trait;
 use skein_domain::account::{DeviceClass, Ended, Session};
@@ -9,6 +10,7 @@ use skein_domain::id::{ConversationId, Generation, Millis, NodeId, Revision, Seq
 use skein_domain::port::{LogBus, LogRecord, MessageStore, Outbox, Route, SessionRegistry, SystemClock};
 use skein_domain::push::{Control, Push, Target};
 use skein_domain::{Code, Error, Result};
+use skein_logic::Pipeline;
 use skein_logic::job::Fanout;
 use skein_storage::MemorySessions;
 use std::sync::{Arc, Mutex};
@@ -109,7 +111,11 @@ impl LogBus for BrokenBus {
 #[tokio::test]
 async fn a_failed_publish_stops_its_shard_and_skips_nothing() {
     let bus = Arc::new(BrokenBus { failures_left: Mutex::new(2), ..BrokenBus::default() });
-    let mut world = World::with(Setting { bus: Some(bus.clone()), ..Setting::default() }).await;
+    let mut world = World::with(Setting {
+        pipeline: Some(Pipeline { bus: bus.clone(), source: Arc::new(MemoryLog::default()) }),
+        ..Setting::default()
+    })
+    .await;
     let [ann, bob] = world.friends().await;
     let group = world.group(ann, &[bob]).await;
     for _ in 0..300 {

@@ -7,6 +7,7 @@ mod delivery;
 mod hooked;
 mod live_rooms;
 mod order;
+mod pipeline;
 mod push;
 mod push_kept;
 mod push_keys;

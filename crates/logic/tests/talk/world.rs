@@ -11,12 +11,12 @@ use skein_domain::door::{Caller, Logic};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Seq, SessionId, Uid};
 use skein_domain::port::{
-    AccountStore, Append, Clock, ContactStore, ConversationStore, LogBus, Mail, Mailer, MessageStore, NewUser, Route, SessionRegistry,
+    AccountStore, Append, Clock, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, Route, SessionRegistry,
 };
 use skein_domain::{Code, Limits, Result};
 use skein_logic::account::rate::Rate;
 use skein_logic::push::Goim;
-use skein_logic::{Background, Config, Parts, Service};
+use skein_logic::{Background, Config, Parts, Pipeline, Service};
 use skein_storage::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -68,7 +68,7 @@ impl Mailer for NoMail {
 pub struct Setting {
     pub limits: Limits,
     pub page_bytes: Option<u32>,
-    pub bus: Option<Arc<dyn LogBus>>,
+    pub pipeline: Option<Pipeline>,
     pub goim: Goim,
     pub push: skein_logic::push::Config,
 }
@@ -116,7 +116,7 @@ impl World {
             mailer: Arc::new(NoMail),
             comets: comets.clone(),
             clock: clock.clone(),
-            bus: setting.bus,
+            pipeline: setting.pipeline,
             live_log: None,
             goim: setting.goim,
             limits: setting.limits,

@@ -75,7 +75,7 @@ impl Durable {
     async fn bound(&self, room: &RoomName) -> Result<ConversationId> {
         let bound = self.store.bound_room(room).await?;
         bound.ok_or_else(|| {
-            let hint = "no chat room keeps the pushes of this live room: bind one with `skein admin push bind`";
+            let hint = "no chat room keeps the pushes of this live room: bind one with `skein admin room bind`";
             Error::new(Code::NotFound, hint)
         })
     }

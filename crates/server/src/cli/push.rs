@@ -1,6 +1,6 @@
 //! `skein push`: one call of the push API, with the key in the data folder or another.
 
-use super::{DataArgs, runtime};
+use super::runtime;
 use crate::node::{LISTENING, Listening};
 use anyhow::{Context, Result, bail};
 use base64::Engine;
@@ -23,8 +23,9 @@ pub const KEY_FILE: &str = "push-api.key";
 
 #[derive(Args)]
 pub struct PushArgs {
-    #[command(flatten)]
-    data: DataArgs,
+    /// The data folder of a server on this machine.
+    #[arg(long, global = true, default_value = "data", env = "SKEIN_DATA")]
+    data: PathBuf,
     /// The push API, for example https://push.example.org:8090; by default that of the server on the data folder.
     #[arg(long, global = true, env = "SKEIN_PUSH_SERVER")]
     server: Option<String>,
@@ -209,7 +210,7 @@ struct Api {
 
 impl Api {
     fn of(args: &PushArgs) -> Result<Self> {
-        let data = &args.data.data;
+        let data = &args.data;
         let server = match &args.server {
             Some(server) => server.trim_end_matches('/').to_owned(),
             None => local(data)?,

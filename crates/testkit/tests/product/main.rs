@@ -8,9 +8,11 @@
 //! - [`chat`]: order, restarts, cut links, whoever is away.
 //! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
 //! - [`contacts`]: friendship live, and long lists.
+//! - [`goim`]: a client of goim's own protocol.
 //! - [`long`]: in the long run, and in a crowd; in full in `cargo xtask soak`.
 //! - [`operate`]: configuration, the data folder, administration, metrics.
 //! - [`process`]: start-up, memory, signals, the lock of the folder, limits of the system.
+//! - [`push`]: the push platform, by goim's calls and ours.
 //! - [`roles`]: more than one process.
 //! - [`third_party`]: the Python package `websockets` as the client.
 //! - [`runtime`]: the clean-up, the one instance and the pool that the product gets from Rust and tokio.
@@ -23,12 +25,14 @@ mod bot;
 mod chat;
 mod connections;
 mod contacts;
+mod goim;
 mod http;
 mod line;
 mod long;
 mod operate;
 mod peers;
 mod process;
+mod push;
 mod roles;
 mod runtime;
 mod third_party;

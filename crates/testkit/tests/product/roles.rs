@@ -1,9 +1,10 @@
 //! More than one process: gate, comets and the rest apart, by static addresses.
 
 use crate::accounts::log_in;
+use crate::goim::Goim;
 use crate::http::Api;
 use crate::line::{Line, refused};
-use crate::town::{cheap_passwords, metric, seed, until};
+use crate::town::{cheap_passwords, listening, metric, seed, until};
 use serde_json::json;
 use skein_domain::id::Uid;
 use skein_protocol::close::CloseCode;
@@ -253,5 +254,40 @@ async fn a_stopped_comet_leaves_nothing_behind_and_gets_nobody() {
     for _ in 0..5 {
         let logged_in = log_in(&deployment.gate(), "cat@example.org", &password, "cli").await.ok();
         assert_eq!(logged_in["comet"]["node"], "comet-1");
+    }
+}
+
+/// goim counts one comet's part of a room, or what was true ten seconds ago.
+#[tokio::test]
+async fn guests_at_two_comets_are_counted_and_pushed_to_as_one_room() {
+    let goim = [
+        ("compat.goim.on", "true"),
+        ("compat.goim.trust", "true"),
+        ("compat.goim.websocket", "127.0.0.1:0"),
+        ("compat.goim.comet_rpc", "127.0.0.1:0"),
+        ("compat.goim.logic_rpc", "127.0.0.1:0"),
+        ("comet.online_interval_ms", "50"),
+    ];
+    let deployment = Deployment::start(&["ann"], 2, &goim).await;
+    deployment.until_comets_are_known().await;
+    let mut guests = Vec::new();
+    for (n, comet) in [0, 1, 1].into_iter().enumerate() {
+        let auth = json!({"mid": n + 1, "key": format!("k{n}"), "room_id": "live://1", "accepts": [1000]}).to_string();
+        guests.push(Goim::tcp(deployment.comets[comet].endpoints().unwrap().tcp, &auth).await);
+    }
+    for guest in &mut guests {
+        let mut asked = 0;
+        while guest.online().await != 3 {
+            asked += 1;
+            assert!(asked < 100_000, "one room, at two comets");
+        }
+    }
+    let key = std::fs::read_to_string(deployment.data("core").join("push-api.key")).unwrap();
+    let push = Api::new(listening(&deployment.data("core")).push.unwrap()).bearer(key.trim());
+    for to in [json!({"room": "live://1"}), json!({"all": {}}), json!({"mids": [1, 2, 3]})] {
+        push.post("/api/v1/push", json!({"to": to, "operation": 1000, "text": to.to_string()})).await.ok();
+        for guest in &mut guests {
+            assert_eq!(guest.push().await, (1000, to.to_string()));
+        }
     }
 }

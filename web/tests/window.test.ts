@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Item, TimelineView } from "../src/engine/api";
 import { diff, patched } from "../src/engine/hub/patch";
-import { WINDOW_MAX, Window } from "../src/engine/hub/window";
+import { FOLLOWED_MAX, WINDOW_MAX, Window } from "../src/engine/hub/window";
 import type { Line } from "../src/engine/store/rows";
 import { lineOf } from "../src/engine/sync/model";
 import { body, entry, messages } from "./make";
@@ -46,6 +46,13 @@ describe("a window", () => {
       longest = Math.max(longest, view.lines.length);
     }
     expect([seen.length, new Set(seen).size, longest]).toEqual([100_000, 100_000, WINDOW_MAX]);
+  });
+
+  test("while it is followed, appends keep it short", () => {
+    const view = window(1, 250);
+    for (let seq = 251; seq <= 900; seq++) view.append(messages(seq, seq), seq, FOLLOWED_MAX);
+    expect(view.lines.length).toBeLessThanOrEqual(FOLLOWED_MAX);
+    expect(seqs(view)).toEqual(range(view.low, 900));
   });
 
   test("changes reach the lines they mean, and lines are not changed in place", () => {

@@ -249,8 +249,8 @@ export interface Timeline {
   /** The reader has seen everything up to `seq`. Grows only; call as often as you like, it is batched. */
   read(seq: number): void;
   /**
-   * Whether the reader is at the end (assumed until said otherwise). While not, a full window takes no more appends
-   * (`hasNewer`), so that what is being read does not leave at the beginning.
+   * Whether the reader is at the end (assumed until said otherwise). While so, appends push lines out at the beginning beyond
+   * 300; while not, a full window takes no more of them (`hasNewer`), so that what is being read stays.
    */
   follow(atEnd: boolean): void;
   /** The reader is typing. Call on every input; told at most every 3 s. */

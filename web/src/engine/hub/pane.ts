@@ -16,7 +16,7 @@ import type { Applied } from "../sync/timeline";
 import type { Turns } from "../sync/turns";
 import type { Cursors, Entry, HistoryPage } from "../wire/generated";
 import { echoItem, lineItem, quoteOf } from "./items";
-import { Window } from "./window";
+import { FOLLOWED_MAX, Window } from "./window";
 
 const FIRST = 60;
 const PAGE = 50;
@@ -159,7 +159,8 @@ export class Pane {
     const wasAttached = this.window.high >= held;
     if (restart && wasAttached && this.isFollowing) void this.latest();
     else if (restart || !wasAttached || (!this.isFollowing && this.window.isFull)) this.window.affect(ready);
-    else this.window.append(ready, Math.max(held, ready.at(-1)?.seq ?? held));
+    else
+      this.window.append(ready, Math.max(held, ready.at(-1)?.seq ?? held), this.isFollowing ? FOLLOWED_MAX : undefined);
     this.changed();
   }
 

@@ -8,8 +8,10 @@ import { applyToMessage, targetOf } from "../sync/reduce";
 import type { Entry } from "../wire/generated";
 
 export const WINDOW_MAX = 1_000;
+/** While the reader is at the end, so many are enough: what is above comes again from the store. */
+export const FOLLOWED_MAX = 300;
 /** Lines that leave at once when appends pass the bound, so that not each append moves the beginning. */
-const TRIM = 200;
+const TRIM = 100;
 
 export class Window {
   lines: readonly Line[] = [];
@@ -37,11 +39,11 @@ export class Window {
   }
 
   /** Newer lines: up to `high` everything is here then. */
-  extend(lines: readonly Line[], high: number): void {
+  extend(lines: readonly Line[], high: number, max = WINDOW_MAX): void {
     const newer = lines.filter((line) => line.seq > this.high);
     if (newer.length > 0) this.lines = [...this.lines, ...newer];
     this.high = Math.max(this.high, high);
-    if (this.lines.length > WINDOW_MAX) this.trimBeginning(this.lines.length - WINDOW_MAX + TRIM);
+    if (this.lines.length > max) this.trimBeginning(this.lines.length - max + TRIM);
   }
 
   private trimBeginning(count: number): void {
@@ -67,11 +69,12 @@ export class Window {
     }
   }
 
-  /** Entries right behind the window. */
-  append(entries: readonly Entry[], high: number): void {
+  /** Entries right behind the window; at most `max` lines are left. */
+  append(entries: readonly Entry[], high: number, max = WINDOW_MAX): void {
     this.extend(
       entries.map(lineOf).filter((line) => line !== undefined),
       high,
+      max,
     );
     this.affect(entries);
   }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { around, atEnd, carried, DRAWN_MAX, earlier, later, STEP } from "../../src/ui/logic/slice";
+import { around, atEnd, carried, DRAWN_MAX, earlier, FOLLOWED_MAX, later, STEP } from "../../src/ui/logic/slice";
 
 const list = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => ({ key: `m${from + i}` }));
 
@@ -49,7 +49,7 @@ describe("a list that changed", () => {
   test("many were appended: a reader at the end has the end, another has what they read", () => {
     const next = list(1, 500);
     const slice = { from: 10, to: 50 };
-    expect(keys(carried(slice, list(1, 50), next, true), next)).toEqual([`m${501 - DRAWN_MAX}`, "m500"]);
+    expect(keys(carried(slice, list(1, 50), next, true), next)).toEqual([`m${501 - FOLLOWED_MAX}`, "m500"]);
     expect(keys(carried(slice, list(1, 50), next, false), next)).toEqual(["m11", `m${10 + DRAWN_MAX}`]);
   });
 

@@ -11,6 +11,8 @@ export interface Slice {
 }
 
 export const DRAWN_MAX = 160;
+/** So many for a reader who follows the end: what goes by above need not stay. */
+export const FOLLOWED_MAX = 64;
 /** How many rows are added at once, and drawn at first. */
 export const STEP = 32;
 
@@ -48,6 +50,6 @@ export function carried(slice: Slice, old: readonly Keyed[], next: readonly Keye
   for (let i = slice.to - 1; i >= slice.from && last === undefined; i--) last = placeOf(i);
   if (first === undefined || last === undefined) return atEnd(next.length);
   const to = slice.to === old.length ? next.length : last + 1;
-  if (to - first <= DRAWN_MAX) return { from: first, to };
-  return follows ? { from: to - DRAWN_MAX, to } : { from: first, to: first + DRAWN_MAX };
+  if (follows) return { from: Math.max(first, to - FOLLOWED_MAX), to };
+  return { from: first, to: Math.min(to, first + DRAWN_MAX) };
 }

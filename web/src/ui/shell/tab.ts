@@ -9,8 +9,17 @@ export function iconFor(unread: number): string {
   return `/icons/unread-${unread > BADGES_MAX ? "more" : unread}.svg`;
 }
 
+/** A message that is read as it comes leaves the tab alone: browsers take long over a new title and icon. */
+const SETTLE_MS = 250;
+let timer: ReturnType<typeof setTimeout> | undefined;
+
 export function showUnread(unread: number): void {
-  document.title = titleFor(unread);
+  clearTimeout(timer);
+  timer = setTimeout(() => draw(unread), SETTLE_MS);
+}
+
+function draw(unread: number): void {
+  if (document.title !== titleFor(unread)) document.title = titleFor(unread);
   const link = document.querySelector<HTMLLinkElement>('link[rel="icon"]');
   const icon = iconFor(unread);
   if (link && link.getAttribute("href") !== icon) link.href = icon;

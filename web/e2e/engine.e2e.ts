@@ -291,6 +291,22 @@ describe("sessions", () => {
     bob.close();
   });
 
+  test("a session whose cookie is gone is over, and says so", async () => {
+    const { ann, bob } = await pair();
+    bob.close();
+    const context = await person(browser, front.origin);
+    const page = await tab(context);
+    await logIn(page, ann);
+    await context.clearCookies();
+    await page.reload();
+    await page.waitForFunction(() => {
+      const value = window.engine?.session.value;
+      return value?.state === "logged_in" && value.ended === "expired";
+    });
+    await page.evaluate(() => window.engine.leave());
+    await logIn(page, ann);
+  });
+
   test("wrong passwords, unknown codes and used addresses have their codes", async () => {
     const ann = await register(server, "Ann");
     const page = await tab(await person(browser, front.origin));

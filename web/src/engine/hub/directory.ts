@@ -30,6 +30,8 @@ export class Directory {
   private readonly wanted = new Set<number>();
   private timer: ReturnType<typeof setTimeout> | undefined;
   private known = false;
+  /** Of whom the lists are: what was asked for an account that is gone is not kept. */
+  private generation = 0;
 
   constructor(
     private readonly store: Store,
@@ -39,6 +41,8 @@ export class Directory {
   ) {}
 
   load({ contacts, requests, people, facts }: Loaded): void {
+    this.generation += 1;
+    this.wanted.clear();
     this.contacts = new Map(contacts.map((contact) => [contact.uid, contact]));
     this.requests = new Map(requests.map((request) => [request.id, request]));
     this.people = new Map(people.map((person) => [person.uid, person]));
@@ -85,8 +89,10 @@ export class Directory {
     this.timer = undefined;
     const uids = [...this.wanted].slice(0, ASK_MAX);
     if (uids.length === 0) return;
+    const { generation } = this;
     try {
       const { profiles } = await this.ask("getProfiles", { uids });
+      if (generation !== this.generation) return;
       for (const uid of uids) this.wanted.delete(uid);
       // Who is not told does not exist any more; asking again would not help.
       const gone = uids.filter((uid) => !profiles.some((profile) => profile.uid === uid));
@@ -130,6 +136,7 @@ export class Directory {
   /** Both lists and the requests, whole. */
   async refresh(): Promise<void> {
     this.want([...this.wanted]);
+    const { generation } = this;
     const friends = await this.pages("listFriends");
     const blocked = await this.pages("listBlocked");
     const requests: WireRequest[] = [];
@@ -139,6 +146,7 @@ export class Directory {
       cursor = answer.cursor;
       if (!cursor) break;
     }
+    if (generation !== this.generation) return;
     const contacts = new Map([...blocked, ...friends].map((friend) => [friend.uid, contactOf(friend)]));
     const before = this.contacts;
     this.contacts = contacts;

@@ -86,6 +86,7 @@ export class Hub implements Observer, Source {
     const loaded: Loaded = await this.store.open();
     this.model.load(loaded.facts, loaded.rows, loaded.echoes);
     this.directory.load(loaded);
+    this.each((port) => this.directory.want([...port.people]));
     this.ending = this.model.account?.live === false ? this.model.account.ended : undefined;
     if (loaded.facts.logOutOwed) void this.payLogOut();
     this.touchConversations();
@@ -368,6 +369,15 @@ export class Hub implements Observer, Source {
     void this.changeMe({ nickname: hello.nickname, session: hello.session }).then(() => this.refreshProfile());
     this.isWatching = false;
     this.watchRooms();
+  }
+
+  /** Without a cookie the connection just waits: HTTP tells whether the session is over. */
+  silent(): void {
+    this.gate.profile().catch((error: EngineError) => {
+      if (error.code !== "unauthorized" && error.code !== "disabled") return;
+      this.session.stop();
+      this.ended(error.code === "disabled" ? "disabled" : "expired");
+    });
   }
 
   ended(ended: Ended): void {

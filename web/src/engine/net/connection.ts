@@ -20,6 +20,8 @@ import {
 import { CLOSES, type Hello, type Requests } from "../wire/generated";
 
 const CONNECT_MS = 10_000;
+/** A server that opened and says nothing knows no session: the cookie may be gone. */
+const SILENCE_MS = 2_000;
 const REQUEST_MS = 10_000;
 const HEARTBEAT_MS = 30_000;
 /** Silence of the server after which the connection counts as lost. */
@@ -37,6 +39,8 @@ export interface CloseReason {
 export interface Events {
   hello(hello: Hello): void;
   push(push: Push): void;
+  /** It is open, but there is no `hello`. */
+  silent(): void;
   /** Once, and nothing after it. */
   closed(reason: CloseReason): void;
 }
@@ -59,6 +63,7 @@ export class Connection {
   private heartbeatMs = HEARTBEAT_MS;
   private beat: ReturnType<typeof setInterval> | undefined;
   private readonly connectDeadline: ReturnType<typeof setTimeout>;
+  private silence: ReturnType<typeof setTimeout> | undefined;
   private ended = false;
 
   constructor(
@@ -67,6 +72,9 @@ export class Connection {
   ) {
     this.socket = new WebSocket(url, "skein.json");
     this.socket.onmessage = (message) => this.heard(message.data);
+    this.socket.onopen = () => {
+      this.silence = setTimeout(() => this.events.silent(), SILENCE_MS);
+    };
     this.socket.onclose = (close) => this.end(reasonOf(close.code));
     this.connectDeadline = setTimeout(() => this.end(LOST), CONNECT_MS);
   }
@@ -160,6 +168,7 @@ export class Connection {
 
   private opened(hello: Hello): void {
     clearTimeout(this.connectDeadline);
+    clearTimeout(this.silence);
     const asked = hello.limits?.heartbeatIntervalMs || HEARTBEAT_MS;
     this.heartbeatMs = Math.min(HEARTBEAT_MS, asked);
     this.beat = setInterval(() => this.tick(), Math.max(100, this.heartbeatMs / 6));
@@ -192,9 +201,11 @@ export class Connection {
 
   private release(): void {
     this.ended = true;
+    this.socket.onopen = null;
     this.socket.onmessage = null;
     this.socket.onclose = null;
     clearTimeout(this.connectDeadline);
+    clearTimeout(this.silence);
     clearInterval(this.beat);
     const waiting = [...this.waiting.values(), ...this.queue.splice(0)];
     this.waiting.clear();

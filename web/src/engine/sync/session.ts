@@ -37,6 +37,8 @@ const PROBE_MS = 4_000;
 export interface Observer {
   status(status: Status): void;
   hello(hello: Hello): void;
+  /** The server is there, but does not know who this is. */
+  silent(): void;
   /** The session is over, for this reason. */
   ended(ended: Ended): void;
   /** A conversation moved; `isLive`: not by catching up. `held` was its position before. */
@@ -139,6 +141,7 @@ export class Session {
       hello: (hello) =>
         this.ofLink(connection, () => void this.guard(this.turns.run(() => this.opened(connection, hello)))),
       push: (push) => this.ofLink(connection, () => this.heard(push)),
+      silent: () => this.ofLink(connection, () => this.observer.silent()),
       closed: (reason) => this.ofLink(connection, () => this.closed(reason)),
     });
     this.link = { state: "dialing", connection };

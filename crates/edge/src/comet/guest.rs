@@ -118,7 +118,6 @@ impl Guest {
     }
 
     fn frame(&mut self, line: &mut Line, frame: Frame) -> Heard {
-        line.hub().meters.frames_in.increment(1);
         match &mut self.state {
             State::Connecting { cookie } if frame.op == Op(7) => {
                 let cookie = std::mem::take(cookie);
@@ -132,6 +131,7 @@ impl Guest {
             State::Online(online) => online.frame(line, &frame),
             State::Connecting { .. } | State::Authenticating(_) | State::Ended => {}
         }
+        line.hub().meters.frames_in.increment(1);
         Heard::Something
     }
 
@@ -212,6 +212,12 @@ impl Online {
         let (node, mid, guest) = (line.hub().node.clone(), self.registered.mid(), guest.clone());
         self.room.clone_from(&room);
         self.errands.add(GuestCommand::Move { node, mid, guest, room }, name.len());
+    }
+}
+
+impl Drop for Online {
+    fn drop(&mut self) {
+        self.registered.ends_behind(self.errands.take_under_way());
     }
 }
 

@@ -63,6 +63,24 @@ async fn every_move_is_told_in_order_and_those_overtaken_not_at_all() {
     }
 }
 
+/// Or the move would bring back who is gone.
+#[tokio::test]
+async fn every_end_is_told_behind_the_move_that_logic_is_hearing() {
+    for via in Via::BOTH {
+        let world = World::plain().await;
+        Script::shut(&world.logic.desk);
+        let mut client = world.guest(via, r#"{"key":"k"}"#).await;
+        client.say(&frame(12, 1, b"live://1")).await;
+        client.hears(&frame(13, 1, b"live://1")).await;
+        drop(client);
+        eventually("the guest is gone", || world.hub.counts().connections == 0).await;
+        Script::reopen(&world.logic.desk);
+        eventually("its end is told", || world.logic.registered() == 0).await;
+        let heard = world.logic.heard.lock().unwrap().clone();
+        assert!(matches!(heard[1..], [GuestCommand::Move { .. }, GuestCommand::Disconnect { .. }]), "in this order");
+    }
+}
+
 #[tokio::test]
 async fn every_heartbeat_counts_the_room_over_two_nodes() {
     let config = Config { online_interval_ms: 20, ..patient() };

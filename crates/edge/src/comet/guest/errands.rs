@@ -41,6 +41,11 @@ impl Errands {
         self.waiting.len() >= config.in_flight_commands_max as usize || self.bytes >= config.in_flight_bytes_max as usize
     }
 
+    /// The call that Logic is hearing now. It runs to its end; what waits becomes pointless with the guest's.
+    pub fn take_under_way(&mut self) -> Option<BoxFuture<'static, ()>> {
+        self.under_way.take()
+    }
+
     /// Whether anything was finished.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> bool {
         let mut worked = false;
@@ -59,15 +64,6 @@ impl Errands {
             self.bytes -= bytes;
             let shared = self.shared.clone();
             self.under_way = Some(async move { tell(&shared, command).await }.boxed());
-        }
-    }
-}
-
-/// The call under way runs to its end; what waits has become pointless.
-impl Drop for Errands {
-    fn drop(&mut self) {
-        if let Some(call) = self.under_way.take() {
-            self.shared.spawn(call);
         }
     }
 }

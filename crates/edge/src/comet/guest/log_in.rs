@@ -6,6 +6,7 @@
 use crate::comet::line::Line;
 use crate::comet::shared::Shared;
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use skein_domain::live::{Guest, GuestCommand, GuestRef, GuestReply, Mid};
 use skein_domain::{Code, Error, Result};
 use skein_protocol::Frame;
@@ -54,7 +55,7 @@ impl LogIn {
             let entry = match connected {
                 Ok(Ok(GuestReply::Connected { guest, heartbeat_ms, replaced })) => {
                     let me = GuestRef { key: guest.key.clone(), generation: me };
-                    let registered = Registered { shared: asked, mid: guest.mid, guest: me };
+                    let registered = Registered { shared: asked, mid: guest.mid, guest: me, under_way: None };
                     let heartbeat_ms = heartbeat_ms.max(0).unsigned_abs();
                     Ok(Entry { registered, guest, heartbeat_ms, replaced, since_ms })
                 }
@@ -81,6 +82,7 @@ pub(super) struct Registered {
     shared: Arc<Shared>,
     mid: Mid,
     guest: GuestRef,
+    under_way: Option<BoxFuture<'static, ()>>,
 }
 
 impl Registered {
@@ -91,6 +93,11 @@ impl Registered {
     pub fn mid(&self) -> Mid {
         self.mid
     }
+
+    /// Logic hears of the end only behind this call, or a move would bring back who is gone.
+    pub fn ends_behind(&mut self, under_way: Option<BoxFuture<'static, ()>>) {
+        self.under_way = under_way;
+    }
 }
 
 impl Drop for Registered {
@@ -98,7 +105,13 @@ impl Drop for Registered {
         self.shared.hub.guests.leave(&self.guest);
         let (shared, node) = (self.shared.clone(), self.shared.hub.node.clone());
         let disconnect = GuestCommand::Disconnect { node, mid: self.mid, guest: self.guest.clone() };
-        self.shared.spawn(async move { tell(&shared, disconnect).await });
+        let under_way = self.under_way.take();
+        self.shared.spawn(async move {
+            if let Some(call) = under_way {
+                call.await;
+            }
+            tell(&shared, disconnect).await;
+        });
     }
 }
 

@@ -3,7 +3,8 @@
 //! One task walks for all of them. Receivers are remembered by their generations, so whoever leaves meanwhile is held by
 //! nobody.
 //!
-//! **Bound:** [`WALKS_MAX`] at a time; one more is refused, and counted.
+//! **Bound:** [`WALKS_MAX`] at a time; one more is refused, and counted. A step serves [`STEP_MAX`] connections of each, and
+//! that is the largest speed.
 
 use crate::comet::hub::Hub;
 use crate::comet::wire::Encoded;
@@ -18,6 +19,7 @@ use tokio::time::{MissedTickBehavior, interval};
 const WALKS_MAX: usize = 16;
 /// Steps are so far apart at most; the first is made at once.
 const STEP: Duration = Duration::from_millis(20);
+const STEP_MAX: usize = 4_096;
 
 #[derive(Default)]
 pub(in crate::comet) struct Paced {
@@ -55,7 +57,7 @@ impl Walk {
     fn due(&mut self, now: Instant) -> Vec<Generation> {
         let elapsed_ms = now.saturating_duration_since(self.since).as_millis() as u64;
         let allowed = 1 + elapsed_ms * u64::from(self.per_second) / 1_000;
-        let count = (allowed.saturating_sub(self.served) as usize).min(self.receivers.len());
+        let count = (allowed.saturating_sub(self.served) as usize).min(self.receivers.len()).min(STEP_MAX);
         self.served += count as u64;
         self.receivers.drain(..count).collect()
     }

@@ -59,6 +59,7 @@ export class Connection {
   private readonly queue: Waiting[] = [];
   private lastSeq = 0;
   private lastHeard = Date.now();
+  private messagesHeard = 0;
   private lastSent = Date.now();
   private heartbeatMs = HEARTBEAT_MS;
   private beat: ReturnType<typeof setInterval> | undefined;
@@ -136,6 +137,7 @@ export class Connection {
   private heard(data: unknown): void {
     if (this.ended) return;
     this.lastHeard = Date.now();
+    this.messagesHeard += 1;
     try {
       if (typeof data !== "string") throw new WireError("binary");
       this.dispatch(decodeEnvelope(data));
@@ -185,10 +187,10 @@ export class Connection {
 
   /** Asks the server for a sign of life: after sleep or a change of network nobody else tells that the line is dead. */
   probe(withinMs: number): void {
-    const asked = Date.now();
+    const before = this.messagesHeard;
     this.request("heartbeat", {}).catch(() => undefined);
     setTimeout(() => {
-      if (!this.ended && this.lastHeard < asked) this.end(LOST);
+      if (!this.ended && this.messagesHeard === before) this.end(LOST);
     }, withinMs);
   }
 

@@ -1,7 +1,7 @@
 /** What the screens cost: script per frame under a storm of messages, switching, starting, memory. */
 import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
-import { Peer, register, scriptSeconds, until } from "../harness";
+import { Peer, register, until } from "../harness";
 import { composer, line, numbered, openChat, row, stage } from "./stage";
 
 const it = stage();
@@ -9,6 +9,17 @@ const it = stage();
 const SECONDS = Number(process.env.STORM_SECONDS ?? 5);
 const PER_SECOND = 500;
 const SCRIPT_MS_PER_FRAME = 8;
+const FRAMES_PER_SECOND = 60;
+
+/** Seconds that scripts had the processor on the page's thread: waiting for it, on a busy machine, is not counted. */
+async function scriptSeconds(page: Page): Promise<() => Promise<number>> {
+  const session = await page.context().newCDPSession(page);
+  await session.send("Performance.enable", { timeDomain: "threadTicks" });
+  return async () => {
+    const { metrics } = await session.send("Performance.getMetrics");
+    return metrics.find(({ name }) => name === "ScriptDuration")?.value ?? Number.NaN;
+  };
+}
 
 /** Counts frames and how long each took, until it is asked. */
 async function watchFrames(
@@ -61,9 +72,9 @@ describe("performance", () => {
     await line(page, `storm ${SECONDS * PER_SECOND}`).waitFor({ timeout: 30_000 });
     const scripted = ((await script()) - before) * 1000;
     const seen = await frames();
-    const perFrame = scripted / seen.frames;
+    const perFrame = scripted / (took * FRAMES_PER_SECOND);
     console.info(
-      `${SECONDS * PER_SECOND} messages in ${took.toFixed(1)} s: script ${perFrame.toFixed(2)} ms a frame over ${seen.frames} frames; frames p50 ${seen.p50}, p99 ${seen.p99}, worst ${seen.worst} ms`,
+      `${SECONDS * PER_SECOND} messages in ${took.toFixed(1)} s: script ${perFrame.toFixed(2)} ms a frame; ${seen.frames} frames, p50 ${seen.p50}, p99 ${seen.p99}, worst ${seen.worst} ms`,
     );
     expect(perFrame).toBeLessThanOrEqual(SCRIPT_MS_PER_FRAME);
     expect(await page.locator(".line").count()).toBeLessThanOrEqual(160);

@@ -6,6 +6,7 @@ import { existsSync, readFileSync, statSync } from "node:fs";
 import { createServer, type Server as HttpServer, type IncomingMessage, request, type ServerResponse } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import { extname, join, normalize } from "node:path";
+import { Transform } from "node:stream";
 import { fileURLToPath } from "node:url";
 
 const POLICY = readFileSync(
@@ -27,6 +28,8 @@ export class Front {
   readonly live = new Set<Socket>();
   /** WebSocket connections ever made. */
   made = 0;
+  /** Whether a text message of the server gets lost on its way. */
+  loses: ((text: string) => boolean) | undefined;
   /** Pages and requests pass, long connections do not. */
   refusesUpgrades = false;
   private readonly sockets = new Set<Socket>();
@@ -127,6 +130,43 @@ export class Front {
       passed.destroy();
     };
     for (const side of [socket, passed]) side.on("close", end).on("error", end);
-    socket.pipe(passed).pipe(socket);
+    socket
+      .pipe(passed)
+      .pipe(lossy((text) => this.loses?.(text) === true))
+      .pipe(socket);
   }
+}
+
+/** Passes what a WebSocket server sends, but for whole text messages that get lost. */
+function lossy(loses: (text: string) => boolean): Transform {
+  let waiting = Buffer.alloc(0);
+  let isUpgraded = false;
+  return new Transform({
+    transform(bytes: Buffer, _, done) {
+      waiting = Buffer.concat([waiting, bytes]);
+      if (!isUpgraded) {
+        const end = waiting.indexOf("\r\n\r\n");
+        if (end < 0) return done();
+        isUpgraded = true;
+        this.push(waiting.subarray(0, end + 4));
+        waiting = waiting.subarray(end + 4);
+      }
+      for (let frame = frameOf(waiting); frame; frame = frameOf(waiting)) {
+        const isText = (waiting[0] ?? 0) === 0x81;
+        const whole = waiting.subarray(0, frame.end);
+        if (!isText || !loses(whole.subarray(frame.start).toString("utf8"))) this.push(whole);
+        waiting = waiting.subarray(frame.end);
+      }
+      done();
+    },
+  });
+}
+
+/** Where the body of the first frame begins and ends (RFC 6455 section 5.2; a server does not mask). */
+function frameOf(bytes: Buffer): { start: number; end: number } | undefined {
+  const short = (bytes[1] ?? 0) & 0x7f;
+  const start = short === 127 ? 10 : short === 126 ? 4 : 2;
+  if (bytes.length < start) return undefined;
+  const length = short === 127 ? Number(bytes.readBigUInt64BE(2)) : short === 126 ? bytes.readUInt16BE(2) : short;
+  return bytes.length < start + length ? undefined : { start, end: start + length };
 }

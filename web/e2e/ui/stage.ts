@@ -109,7 +109,7 @@ export async function choose(page: Page, text: string, entry: string): Promise<v
 }
 
 export const section = (page: Page, name: string): Promise<void> =>
-  page.locator(".rail").getByRole("button", { name }).click();
+  page.locator(`.rail button[title="${name}"]`).click();
 
 export const numbered = (count: number, word: string): string[] =>
   Array.from({ length: count }, (_, i) => `${word} ${i + 1}`);

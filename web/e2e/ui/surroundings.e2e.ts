@@ -1,0 +1,118 @@
+/** What is around the screens: notifications, plain HTTP on a LAN, refusals of the other side, several tabs. */
+import { describe, expect, test } from "vitest";
+import { launch, PASSWORD, person, until } from "../harness";
+import { composer, en, fillLogIn, line, online, openChat, row, section, stage, write } from "./stage";
+
+const it = stage();
+
+describe("surroundings", () => {
+  test("a message that is refused says why, waits to be sent again, and is then sent once", async () => {
+    const { ann, bob, chat } = await it.pair();
+    const anns = await it.logIn(ann);
+    const bobs = await it.logIn(bob.account);
+    await section(bobs, en.nav.contacts);
+    await bobs.locator(`[data-uid="${ann.uid}"]`).click();
+    await bobs.getByRole("button", { name: en.contacts.block, exact: true }).click();
+    await bobs.getByRole("dialog").getByRole("button", { name: en.contacts.block }).click();
+    await bobs.getByRole("button", { name: en.contacts.unblock }).waitFor();
+    await openChat(anns, chat);
+    await write(anns, "are you there?");
+    await line(anns, "are you there?")
+      .getByText(en.errors.not_accepted as string)
+      .waitFor();
+    await bobs.getByRole("button", { name: en.contacts.unblock }).click();
+    await bobs.getByRole("button", { name: en.contacts.block, exact: true }).waitFor();
+    await line(anns, "are you there?").getByRole("button", { name: en.chat.retry }).click();
+    await line(anns, "are you there?")
+      .locator('[data-mark="sent"], [data-mark="delivered"], [data-mark="read"]')
+      .waitFor();
+    await section(bobs, en.nav.chats);
+    await openChat(bobs, chat);
+    await line(bobs, "are you there?").waitFor();
+    expect(await line(bobs, "are you there?").count()).toBe(1);
+    bob.close();
+  });
+
+  test("notifications tell who and what, or only that there is something, and lead to the conversation", async () => {
+    const { ann, bob, chat } = await it.pair();
+    const page = await it.logIn(ann, { permissions: ["notifications"] });
+    await page.evaluate(() => {
+      const shown: { title: string; body: string; click: () => void }[] = [];
+      class Recorded {
+        static permission = "granted";
+        onclick: (() => void) | undefined;
+        constructor(title: string, options: { body: string }) {
+          shown.push({ title, body: options.body, click: () => this.onclick?.() });
+        }
+        close() {}
+      }
+      Object.assign(window, { shown, Notification: Recorded });
+      document.hasFocus = () => false;
+    });
+    const shown = () =>
+      page.evaluate(() =>
+        (window as unknown as { shown: { title: string; body: string }[] }).shown.map(
+          ({ title, body }) => `${title}: ${body}`,
+        ),
+      );
+    await bob.say(chat, "before it was wanted");
+    await row(page, chat).getByText("before it was wanted").waitFor();
+    await section(page, en.nav.me);
+    await page.locator(".entry").filter({ hasText: en.me.notify }).click();
+    await page.getByRole("switch", { name: en.me.desktop }).click();
+    await bob.say(chat, "a secret plan");
+    await until("it is shown", async () => (await shown()).join() === "Bob: a secret plan");
+    await page.getByRole("switch", { name: en.me.preview }).click();
+    await bob.say(chat, "another secret");
+    await until(
+      "it is shown without words",
+      async () => (await shown()).at(-1) === `${en.notify.title}: ${en.notify.fresh(1)}`,
+    );
+    await page.evaluate(() => (window as unknown as { shown: { click(): void }[] }).shown[0]?.click());
+    await line(page, "another secret").waitFor();
+    bob.close();
+  });
+
+  test("on plain HTTP to a LAN address everything works, and what is missing is said", async () => {
+    const { ann, bob, chat } = await it.pair();
+    const browser = await launch(["--host-resolver-rules=MAP lan.test 127.0.0.1"]);
+    const origin = it.front.origin.replace("localhost", "lan.test");
+    const context = await person(browser, origin, { locale: "en-GB", viewport: { width: 1200, height: 760 } });
+    const page = await context.newPage();
+    await page.goto("/");
+    expect(await page.evaluate(() => isSecureContext)).toBe(false);
+    await fillLogIn(page, ann.email, PASSWORD);
+    await page.locator(".shell").waitFor();
+    await online(page);
+    await openChat(page, chat);
+    await write(page, "hello from the LAN");
+    await line(page, "hello from the LAN").locator('[data-mark="sent"], [data-mark="delivered"]').waitFor();
+    await page.locator(".status .missing").click();
+    await page.getByText(en.me.missingWorker).waitFor();
+    await page.getByText(en.me.missingNotify).waitFor();
+    await page.getByText(en.me.secure).waitFor();
+    expect(context.complaints).toEqual([]);
+    await browser.close();
+    bob.close();
+  });
+
+  test("two tabs of one browser show the same, and a draft of one is in the list of the other", async () => {
+    const { ann, bob, chat } = await it.pair();
+    const first = await it.logIn(ann);
+    const second = await first.context().newPage();
+    await second.goto("/");
+    await online(second);
+    await openChat(first, chat);
+    await openChat(second, chat);
+    await write(second, "written in the second");
+    await line(first, "written in the second").waitFor();
+    await bob.say(chat, "to both");
+    await line(first, "to both").waitFor();
+    await line(second, "to both").waitFor();
+    await second.goto("/#/chats");
+    await composer(first).fill("half a thought");
+    await row(second, chat).getByText(en.list.draft).waitFor();
+    expect(await first.locator(".line").count()).toBe(2);
+    bob.close();
+  });
+});

@@ -47,12 +47,22 @@ impl Options {
     }
 }
 
+impl Options {
+    /// goim's doors open, each on a free port.
+    pub fn with_goim(self) -> Self {
+        let listeners = ["websocket", "websocket_tls", "http", "comet_rpc", "logic_rpc"];
+        let open = listeners.iter().fold(self, |options, name| options.set(&format!("compat.goim.{name}"), "127.0.0.1:0"));
+        ["on", "trust", "open_push"].iter().fold(open, |options, name| options.set(&format!("compat.goim.{name}"), true))
+    }
+}
+
 #[derive(Debug, Clone, Deserialize)]
 struct Listening {
     pid: u32,
     public: Option<SocketAddr>,
     tcp: Option<SocketAddr>,
     admin: Option<SocketAddr>,
+    goim_http: Option<SocketAddr>,
 }
 
 /// A running server.
@@ -103,6 +113,11 @@ impl ServerProcess {
 
     pub fn admin(&self) -> Result<SocketAddr> {
         self.listening.admin.context("no admin listener")
+    }
+
+    /// goim's keyless HTTP.
+    pub fn goim_http(&self) -> Result<SocketAddr> {
+        self.listening.goim_http.context("goim's HTTP is not open")
     }
 
     pub fn pid(&self) -> u32 {

@@ -8,6 +8,7 @@ use skein_domain::account::DeviceClass;
 use skein_domain::id::Uid;
 use skein_protocol::{Reply, Request, v1};
 use skein_testkit::device::timeline::text_body;
+use skein_testkit::live_crowd;
 use skein_testkit::seed::Seed;
 use skein_testkit::server::{Options, ServerProcess};
 use skein_testkit::wire::Transport::{Tcp, WebSocket, WebSocketText};
@@ -113,11 +114,38 @@ async fn connections_that_live_long_stay_whole_and_cost_no_more() {
     until("nobody is connected", async || metric(&server, "skein_comet_connections").await == 0.0).await;
 }
 
+/// Some leave in the middle of a frame, nobody says goodbye. Short: some rounds. In full ten minutes of them.
+#[tokio::test]
+async fn abrupt_ends_again_and_again_leave_nothing() {
+    let (people, rounds, time) = scaled((20, 5, Duration::ZERO), (100, 5, Duration::from_secs(600)));
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let (seed, _, tokens) = crowd(&data, people).await;
+    seed.close();
+    let server = ServerProcess::start(talkative(Options::on(&data))).await.unwrap();
+    let (started, mut round, mut first_kib) = (std::time::Instant::now(), 0, 0);
+    while round < rounds || started.elapsed() < time {
+        let mut lines = enter(&server, &tokens).await;
+        assert_eq!(metric(&server, "skein_comet_connections").await, people as f64);
+        for line in lines.iter_mut().step_by(4) {
+            line.mouth.write(&[0, 0, 0]).await.unwrap();
+        }
+        drop(lines);
+        until("nobody is connected", async || metric(&server, "skein_comet_connections").await == 0.0).await;
+        round += 1;
+        if round == rounds {
+            first_kib = resident_kib(server.pid());
+        }
+    }
+    let grown_kib = resident_kib(server.pid()).saturating_sub(first_kib);
+    assert!(grown_kib < 16 * 1024, "{grown_kib} KiB more after {} ends than after {}", round * people, rounds * people);
+}
+
 /// Bob comes and goes while Ann speaks; he keeps his cursor, and ends with everything once.
 #[tokio::test]
-async fn ten_thousand_messages_wait_for_whoever_comes_and_goes() {
+async fn all_messages_wait_for_whoever_comes_and_goes() {
     const AT_ONCE: usize = 50;
-    let (messages, visits) = scaled((300, 3), (10_000, 20));
+    let (messages, visits) = scaled((300, 3), (100_000, 20));
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let (seed, uids, tokens) = crowd(&data, 2).await;
@@ -156,4 +184,23 @@ async fn pipelined(ann: &mut Line, chat: i64, numbers: &[usize]) {
     }
     let replies = ann.replies(&asked).await;
     assert!(replies.iter().all(|reply| matches!(reply, Reply::Ack(_))), "{replies:?}");
+}
+
+/// The full form, with 5,000 guests and an optimised server, is `cargo xtask bench push`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_live_room_full_of_guests_hears_everything_once_in_order() {
+    let (receivers, per_second, messages) = scaled((200, 100, 200), (1_000, 40, 2_400));
+    let folder = tempfile::tempdir().unwrap();
+    let server = ServerProcess::start(Options::on(&folder.path().join("data")).with_goim()).await.unwrap();
+    let (clients, http) = (server.endpoints().unwrap().tcp, server.goim_http().unwrap());
+    let heard = live_crowd::run(clients, http, live_crowd::Plan { receivers, per_second, messages }).await.unwrap();
+    assert_eq!((heard.lost, heard.doubled_or_late), (0, 0));
+    assert_eq!(heard.heard, receivers as u64 * u64::from(messages));
+    let mut last = heard.last_receiver;
+    last.sort_unstable();
+    eprintln!(
+        "{receivers} receivers, {per_second}/s: last receiver {:?} (median), {:?} (slowest)",
+        last[last.len() / 2],
+        last[last.len() - 1]
+    );
 }

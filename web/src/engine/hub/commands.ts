@@ -183,12 +183,12 @@ function timelines(
     },
     retry: async (_, key) => {
       const conversation = hub.model.echoes.get(key)?.conversation;
-      await hub.turns.run(() => hub.session.retry(key));
+      await hub.turns.run(() => hub.session.outgoing.retry(key));
       if (conversation !== undefined) changed(conversation);
     },
     discard: async (_, key) => {
       const conversation = hub.model.echoes.get(key)?.conversation;
-      await hub.turns.run(() => hub.session.discard(key));
+      await hub.turns.run(() => hub.session.outgoing.discard(key));
       if (conversation !== undefined) changed(conversation);
     },
     edit: async (_, conversation, target, segments) => {
@@ -230,9 +230,9 @@ function soundBody(hub: Hub, segments: readonly Segment[]): Body {
 async function enqueue(hub: Hub, sends: readonly Waiting[]): Promise<void> {
   if (!hub.model.account) throw new EngineError("logged_out", "nobody is logged in");
   await hub.turns.run(async () => {
-    if (hub.session.hasRoomToSend < sends.length)
+    if (hub.session.outgoing.room < sends.length)
       throw new EngineError("outbox_full", `${WAITING_MAX} messages wait already`);
-    await hub.session.send(sends).catch((error) => {
+    await hub.session.outgoing.send(sends).catch((error) => {
       throw error instanceof EngineError ? error : new EngineError("store_failed", String(error));
     });
   });

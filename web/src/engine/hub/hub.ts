@@ -9,7 +9,8 @@ import { toData } from "../errors";
 import { Gate } from "../net/gate";
 import type { Account, Loaded, Store } from "../store/rows";
 import { Model } from "../sync/model";
-import { type Observer, Session } from "../sync/session";
+import type { Observer } from "../sync/observer";
+import { Session } from "../sync/session";
 import type { Applied } from "../sync/timeline";
 import { Turns } from "../sync/turns";
 import type { Cursors, Hello, RoomInfo, UserEvent } from "../wire/generated";
@@ -478,14 +479,14 @@ export class Hub implements Observer, Source {
   async read(conversation: number, seq: number, count?: number): Promise<void> {
     const isChanged = await this.turns.run(() => this.model.read(conversation, seq, count));
     if (!isChanged) return;
-    this.session.owesRead();
+    this.session.outgoing.owesRead();
     this.changed([conversation]);
   }
 
   private async draft(conversation: number, draft: string): Promise<void> {
     const isChanged = await this.turns.run(() => this.model.draft(conversation, draft, false));
     if (!isChanged) return;
-    this.session.owesDraft(conversation);
+    this.session.outgoing.owesDraft(conversation);
     this.changed([conversation]);
   }
 

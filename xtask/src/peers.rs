@@ -2,7 +2,7 @@
 //! be wrong in the same way.
 //!
 //! They are Python packages (`websockets` as a client, `aiosmtpd` as a mail sink) in a virtual environment under
-//! `target/peers`. Tests find its interpreter in the environment variable `SKEIN_PYTHON`: `.cargo/config.toml` sets it for
+//! `target/peers`, and the Node package `ws` beside it. Tests find its interpreter in the environment variable `SKEIN_PYTHON`: `.cargo/config.toml` sets it for
 //! whatever cargo starts, so a plain `cargo test` works once `cargo xtask test` or `cargo xtask peers` has been here. A test that needs a peer
 //! fails without it; it never passes by leaving it out.
 
@@ -25,10 +25,33 @@ atpublic==5.1
 attrs==25.3.0
 ";
 
-/// Makes `target/peers` hold exactly [`REQUIREMENTS`]; costs a moment when it does already.
+/// For the push guide's client; it has no dependencies of its own.
+const NODE_PACKAGE: (&str, &str) = ("ws", "8.18.3");
+
+/// Makes `target/peers` hold exactly [`REQUIREMENTS`] and [`NODE_PACKAGE`]; costs a moment when it does already.
 pub fn set_up() -> Result<()> {
     let folder = workspace_root().join(FOLDER);
-    if is_current(&folder) {
+    // First: a new environment empties the folder.
+    set_up_python(&folder)?;
+    set_up_node(&folder)
+}
+
+fn set_up_node(folder: &Path) -> Result<()> {
+    let (name, version) = NODE_PACKAGE;
+    let installed = std::fs::read_to_string(folder.join("node_modules").join(name).join("package.json"));
+    if installed.is_ok_and(|package| package.contains(&format!("\"version\": \"{version}\""))) {
+        return Ok(());
+    }
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(folder);
+    install.arg(format!("{name}@{version}"));
+    must_succeed(&mut install, "install Node.js 20.19 or newer, check the network and npm's registry, then run this again")?;
+    eprintln!("installed {name} {version} in {}", folder.display());
+    Ok(())
+}
+
+fn set_up_python(folder: &Path) -> Result<()> {
+    if is_current(folder) {
         eprintln!("{} is up to date", folder.display());
         return Ok(());
     }
@@ -36,7 +59,7 @@ pub fn set_up() -> Result<()> {
     require_venv()?;
     let next_step = "read what Python says above, then run this again";
     let mut create = Command::new("python3");
-    create.args(["-m", "venv", "--clear"]).arg(&folder);
+    create.args(["-m", "venv", "--clear"]).arg(folder);
     must_succeed(&mut create, next_step)?;
 
     // The list is written under its final name only when all is installed: it is what `is_current` trusts.

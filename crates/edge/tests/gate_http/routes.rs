@@ -112,6 +112,9 @@ fn documents_are_fresh() {
     must_hold("openapi.json", |_| openapi.clone());
     let push = gate::push_openapi_json() + "\n";
     must_hold("openapi-push.json", |_| push.clone());
+    for guide in ["push-guide.md", "push-guide.zh-CN.md"] {
+        must_hold(guide, |guide| between(&guide, "requests", &gate::push_endpoint_table()));
+    }
     must_hold("http-api.md", |guide| {
         let guide = between(&guide, "errors", &gate::error_table());
         between(&guide, "requests", &gate::endpoint_table())

@@ -19,7 +19,12 @@ struct Script {
 impl Script {
     fn start(path: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(python());
-        command.arg(path).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
+        command.arg(path).args(arguments);
+        Self::of(command)
+    }
+
+    fn of(mut command: Command) -> Self {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("start a peer: `cargo xtask peers` sets up its Python");
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         Self { _child: child, stdin, lines: BufReader::new(stdout).lines() }
@@ -40,6 +45,32 @@ impl Script {
 fn python() -> PathBuf {
     let default = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/peers/bin/python");
     std::env::var_os("SKEIN_PYTHON").map_or_else(default, PathBuf::from)
+}
+
+/// A client of the push guide, as its reader starts it; what it prints, line by line. Ends with this value.
+pub struct Listener(Script);
+
+impl Listener {
+    pub fn python(arguments: &[&str], password: &str) -> Self {
+        let mut command = Command::new(python());
+        command.arg(example("client.py")).args(arguments).env("SKEIN_PASSWORD", password);
+        Self(Script::of(command))
+    }
+
+    pub fn node(arguments: &[&str]) -> Self {
+        let packages = python().parent().unwrap().parent().unwrap().join("node_modules");
+        let mut command = Command::new("node");
+        command.arg(example("client.js")).args(arguments).env("NODE_PATH", std::path::absolute(packages).unwrap());
+        Self(Script::of(command))
+    }
+
+    pub async fn says(&mut self) -> String {
+        self.0.next().await
+    }
+}
+
+fn example(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/push").join(name)
 }
 
 // === mail ===

@@ -3,6 +3,7 @@
 use crate::goim::Goim;
 use crate::http::Api;
 use crate::line::Line;
+use crate::peers::Listener;
 use crate::town::{Draft, Town, program, until};
 use serde_json::{Value, json};
 use skein_protocol::{Push, Reply, Request, v1};
@@ -303,4 +304,24 @@ async fn the_command_line_pushes_and_tells_what_became_of_it() {
     let made: Value = serde_json::from_str(&says(&town, "admin --json key create shop --route unicast").await).unwrap();
     assert_eq!((&made["app"], &made["routes"]), (&json!("shop"), &json!("unicast")));
     assert!(says(&town, "admin key list").await.contains("shop"));
+}
+
+/// The programs of docs/push-guide.md; the page is tested in a browser (web/e2e/push.e2e.ts).
+#[tokio::test]
+async fn the_guides_clients_hear_what_is_pushed() {
+    let town = with_goim(Town::of(&["ann"])).start().await;
+    let doors = Doors::of(&town);
+    let password = town.password("ann").await;
+    let server = format!("http://{}", town.server.endpoints().unwrap().public);
+    let mut python = Listener::python(&[&server, "ann@example.org"], &password);
+    let mut node = Listener::node(&[&format!("ws://{}/sub", doors.websocket), "live://1000", "1000,1001"]);
+    assert_eq!((python.says().await, node.says().await), ("joined live://1000".into(), "joined live://1000".into()));
+    doors.push(json!({"to": {"room": "live://1000"}, "operation": 1000, "text": "hello 房间"})).await;
+    assert_eq!((python.says().await, node.says().await), ("1000 hello 房间".into(), "1000 hello 房间".into()));
+    doors.push(json!({"to": {"all": {}}, "operation": 1001, "body": {"price": 42}})).await;
+    assert_eq!((python.says().await, node.says().await), (r#"1001 {"price":42}"#.into(), r#"1001 {"price":42}"#.into()));
+    doors.push(json!({"to": {"all": {"platforms": ["node"]}}, "operation": 1000, "base64": "AP8="})).await;
+    doors.push(json!({"to": {"users": [town.uid("ann").to_string()]}, "operation": 5, "base64": "AP8="})).await;
+    assert_eq!(python.says().await, "5 AP8=");
+    assert!(node.says().await.starts_with("1000 "));
 }

@@ -8,6 +8,8 @@ export const CLIENT = process.env.SKEIN_WEB_DIST ?? root("../../dist");
 export const ENGINE = process.env.SKEIN_WEB_DIST ? `${CLIENT}-engine` : root("../../node_modules/.cache/e2e-engine");
 
 export async function setup(): Promise<void> {
+  // Vitest says `test`, and Vite would build what is for developing.
+  process.env.NODE_ENV = "production";
   const quiet = { logLevel: "warn" } as const;
   if (!process.env.SKEIN_WEB_BUILT && !process.env.ENGINE_ONLY) await build({ ...quiet, root: root("../..") });
   await build({

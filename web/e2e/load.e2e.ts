@@ -44,6 +44,6 @@ test("10,000 messages over 20 s: at most 8 ms of script per frame", async () => 
   const mean = scripts.reduce((sum, ms) => sum + ms, 0) / scripts.length;
   console.info(`script per frame, mean: ${mean.toFixed(1)} ms`);
   expect(mean).toBeLessThanOrEqual(SCRIPT_MS);
-  expect(quantile(scripts, 0.8)).toBeLessThanOrEqual(SCRIPT_MS);
+  expect(quantile(scripts, 0.9)).toBeLessThanOrEqual(SCRIPT_MS);
   bob.close();
 }, 180_000);

@@ -1,6 +1,6 @@
 /** Debian's Chromium, driven by Playwright. */
 import { existsSync } from "node:fs";
-import { type Browser, type BrowserContext, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { type Browser, type BrowserContext, type BrowserContextOptions, chromium } from "playwright-core";
 
 const PATHS = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
 const FLAGS = [
@@ -38,14 +38,4 @@ export async function person(
       complaints.push(message.text());
   });
   return Object.assign(context, { complaints });
-}
-
-/** CPU time that scripts took between two calls, in seconds. */
-export async function scriptSeconds(page: Page): Promise<() => Promise<number>> {
-  const session = await page.context().newCDPSession(page);
-  await session.send("Performance.enable");
-  return async () => {
-    const { metrics } = await session.send("Performance.getMetrics");
-    return metrics.find(({ name }) => name === "ScriptDuration")?.value ?? 0;
-  };
 }

@@ -8,6 +8,7 @@
 //! **Invariant:** every statement is a constant with bound parameters; no text of a user ever becomes SQL.
 
 mod config;
+mod engines;
 #[cfg(feature = "kafka")]
 pub mod kafka;
 pub mod memory;
@@ -23,6 +24,7 @@ pub mod sqlite;
 pub mod conformance;
 
 pub use config::{Backend, Config, MySqlConfig};
+pub use engines::{KafkaConfig, RedisConfig};
 pub use memory::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
 pub use metrics::METRICS;
 pub use sql::{Fatal, Stats, Store};

@@ -24,4 +24,17 @@ pub const METRICS: &[Metric] = &[
     gauge("skein_registry_tickets", "", "Connect tickets not yet used"),
     counter("skein_registry_full_total", "", "Registrations refused by a full registry"),
     gauge("skein_code_addresses", "", "E-mail addresses with codes or limits in memory"),
+    gauge("skein_redis_connections", "", "Connections to Redis"),
+    counter("skein_redis_pool_timeouts_total", "", "Calls refused because no connection to Redis was free in time"),
+    counter("skein_redis_failures_total", "", "Calls to Redis that failed"),
+    counter(
+        "skein_cache_lookups_total",
+        "cache tier",
+        "Lookups in front of the store, by what answered: memory, redis, or the store itself",
+    ),
+    counter("skein_cache_bypassed_total", "cache", "Lookups that went to the store because Redis failed or a change was under way"),
+    counter("skein_kafka_records_total", "outcome", "Records given to Kafka: acked or failed"),
+    counter("skein_kafka_failures_total", "", "Errors the Kafka client told of"),
+    gauge("skein_kafka_lag_records", "partition", "Records in Kafka the job has not taken yet"),
+    gauge("skein_kafka_queued_bytes", "", "Bytes waiting in the producer"),
 ];

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::conversation::Kind;
 use crate::entry::Entry;
-use crate::id::{PolicyVersion, Revision, Shard, Uid};
+use crate::id::{Millis, PolicyVersion, Revision, Shard, Uid};
 use crate::push::UserEvent;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -67,4 +67,28 @@ pub struct Consumed {
     pub bytes: Vec<u8>,
     /// What the bytes say; `None`: not a record this version can read.
     pub record: Option<LogRecord>,
+}
+
+/// What was set aside, for whoever administers the server.
+#[async_trait]
+pub trait DeadLetters: Send + Sync + 'static {
+    /// Those not replayed yet, oldest first in each partition.
+    async fn waiting(&self, limit: u32) -> Result<Vec<DeadLetter>>;
+
+    /// Puts up to `limit` of them back on the log, and answers how many; then how many were passed over because this
+    /// version cannot read them.
+    async fn replay(&self, limit: u32) -> Result<(u32, u32)>;
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    pub partition: i32,
+    pub offset: i64,
+    pub at: Millis,
+    pub reason: String,
+    /// Topic, partition and offset it was taken from.
+    pub from: String,
+    /// Conversation or user; empty if it cannot be read.
+    pub of: String,
+    pub bytes: u64,
 }

@@ -5,6 +5,7 @@
 //! **Bound:** reports are gathered for [`COMMIT_EVERY`]; a crash repeats what was finished since.
 
 use super::context::{Context, STATISTICS_MS};
+use super::producer::key;
 use super::{Config, OpenError, failed, topics};
 use async_trait::async_trait;
 use futures_util::FutureExt;
@@ -54,7 +55,9 @@ impl KafkaSource {
         ];
         tracing::info!(?settings, topic = config.topic, "kafka consumer");
         let mut client = config.client();
-        settings.iter().for_each(|(name, value)| drop(client.set(*name, *value)));
+        for (name, value) in settings {
+            client.set(name, value);
+        }
         let consumer: StreamConsumer<Context> = client.create_with_context(Context)?;
         consumer.subscribe(&[&config.topic])?;
         let mut dead = config.client();
@@ -118,7 +121,9 @@ impl LogSource for KafkaSource {
         let headers = [("reason", reason), ("topic", &self.topic), ("partition", &partition), ("offset", &offset)];
         let headers =
             headers.into_iter().fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
-        let dead = FutureRecord::<(), _>::to(&self.dead_topic).payload(&record.bytes).headers(headers);
+        // The same key: put back, records of a conversation keep their order.
+        let key = record.record.as_ref().map(|record| key(&record.event)).unwrap_or_default();
+        let dead = FutureRecord::to(&self.dead_topic).key(&key).payload(&record.bytes).headers(headers);
         self.dead.send(dead, Timeout::After(self.timeout)).await.map(drop).map_err(|(error, _)| failed(&error))
     }
 }

@@ -15,52 +15,21 @@
 
 mod consumer;
 mod context;
+mod dead;
 mod producer;
 #[cfg(test)]
 mod tests;
 mod topics;
 
 pub use consumer::KafkaSource;
+pub use dead::KafkaDeadLetters;
 pub use producer::KafkaBus;
+pub use topics::reach;
 
+pub use crate::engines::KafkaConfig as Config;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use skein_domain::{Code, Error};
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// `host:port`, several separated by commas. Empty: no Kafka, records go straight to the job in this process.
-    pub brokers: String,
-    /// Where records go; `<topic>-dead` takes what could not be handled.
-    pub topic: String,
-    /// Members of one group share the partitions.
-    pub group: String,
-    /// Partitions of a topic that is made because it is missing.
-    pub partitions: u32,
-    /// Replicas of a topic that is made because it is missing; 3 in production, with `min.insync.replicas` 2.
-    pub replicas: u32,
-    /// How long a record may take to every in-sync replica, in milliseconds.
-    pub timeout_ms: u32,
-    /// What may wait in the producer, in KiB.
-    pub queued_kib: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            brokers: String::new(),
-            topic: "skein-log".into(),
-            group: "skein-job".into(),
-            partitions: 6,
-            replicas: 1,
-            timeout_ms: 5_000,
-            queued_kib: 32 * 1024,
-        }
-    }
-}
 
 impl Config {
     pub(super) fn dead_topic(&self) -> String {

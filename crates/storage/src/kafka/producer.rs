@@ -34,7 +34,9 @@ impl KafkaBus {
         tracing::info!(?settings, topic = config.topic, "kafka producer");
         let mut client = config.client();
         client.set("statistics.interval.ms", STATISTICS_MS);
-        settings.iter().for_each(|(name, value)| drop(client.set(*name, value)));
+        for (name, value) in settings {
+            client.set(name, value);
+        }
         Ok(Self { producer: client.create_with_context(Context)?, topic: config.topic.clone() })
     }
 
@@ -58,7 +60,7 @@ fn reported<E>(report: Result<OwnedDeliveryResult, E>) -> Result<()> {
     outcome
 }
 
-fn key(event: &LogEvent) -> String {
+pub(super) fn key(event: &LogEvent) -> String {
     match event {
         LogEvent::Entry { entry, .. } => format!("conversation:{}", entry.conversation),
         LogEvent::User { uid, .. } => format!("user:{uid}"),

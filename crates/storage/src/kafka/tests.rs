@@ -1,17 +1,17 @@
 //! Against a real Kafka, each test on topics of its own.
 
-use super::{Config, KafkaBus, KafkaSource};
+use super::{Config, KafkaBus, KafkaDeadLetters, KafkaSource};
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use skein_domain::account::Profile;
 use skein_domain::id::{Revision, Shard, Uid};
-use skein_domain::port::{Consumed, LogBus, LogEvent, LogRecord, LogSource};
+use skein_domain::port::{Consumed, DeadLetters, LogBus, LogEvent, LogRecord, LogSource};
 use skein_domain::push::UserEvent;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use xtask::services::{self, Service};
 
@@ -169,4 +169,29 @@ async fn without_a_broker_nothing_opens_and_the_error_says_where() {
     let away = Config { brokers: "127.0.0.1:1".into(), timeout_ms: 500, ..Config::default() };
     let error = KafkaBus::open(&away).await.err().expect("refused").to_string();
     assert!(error.contains("127.0.0.1:1"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_set_aside_is_shown_and_put_back_once() {
+    let config = config();
+    let bus = Arc::new(KafkaBus::open(&config).await.expect("bus"));
+    let source = KafkaSource::open(&config).await.expect("source");
+    bus.publish(vec![record(1, 1), record(1, 2)]).await.expect("publish");
+    for taken in read(&source, 2).await {
+        source.set_aside(&taken, "no luck").await.expect("set aside");
+    }
+    let rubbish = Consumed { partition: 0, offset: 9, bytes: b"{".to_vec(), record: None };
+    source.set_aside(&rubbish, "not a record").await.expect("set aside");
+
+    let dead = KafkaDeadLetters::new(&config, bus);
+    let waiting = dead.waiting(10).await.expect("waiting");
+    assert_eq!(waiting.len(), 3);
+    let first = waiting.iter().find(|letter| letter.of == "user:1").expect("a record");
+    assert_eq!(first.reason, "no luck");
+    assert!(first.from.starts_with(&format!("{}/", config.topic)), "{}", first.from);
+    assert_eq!(dead.replay(10).await.expect("replay"), (2, 1));
+    let again: Vec<i64> = read(&source, 2).await.iter().filter_map(|c| c.record.as_ref()).map(|r| r.revision.0).collect();
+    assert_eq!(again, [1, 2]);
+    assert_eq!(dead.waiting(10).await.expect("waiting"), []);
+    assert_eq!(dead.replay(10).await.expect("replay"), (0, 0));
 }

@@ -3,8 +3,19 @@
 use super::{Config, OpenError};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::error::RDKafkaErrorCode;
 use std::time::Duration;
+
+/// Whether a broker answers; changes nothing.
+pub async fn reach(config: &Config, patience: Duration) -> Result<(), OpenError> {
+    let unreachable = |source| OpenError::Unreachable { brokers: config.brokers.clone(), source };
+    let consumer: BaseConsumer = config.client().create()?;
+    // librdkafka waits without a future.
+    let looked = tokio::task::spawn_blocking(move || consumer.fetch_metadata(None, patience).map(drop)).await;
+    looked.unwrap_or_else(|_| Err(KafkaError::Canceled)).map_err(unreachable)
+}
 
 pub(super) async fn ensure(config: &Config) -> Result<(), OpenError> {
     let admin: AdminClient<DefaultClientContext> = config.client().create()?;

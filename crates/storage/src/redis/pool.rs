@@ -4,6 +4,7 @@
 //! `timeout_ms`; a connection that was idle for a while is asked for a sign of life before it is used, a dead one is
 //! replaced.
 
+use super::Config;
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError};
 use futures_util::future::BoxFuture;
@@ -12,8 +13,6 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
 use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, ScriptInvocation, Value};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use skein_domain::id::Millis;
 use skein_domain::port::Clock;
 use skein_domain::{Code, Error, Result};
@@ -24,27 +23,6 @@ use std::time::Duration;
 const IDLE: Duration = Duration::from_secs(5);
 /// Calls under way at once for one caller.
 const AT_ONCE: usize = 64;
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct Config {
-    /// `redis://…` or `rediss://…`; several addresses are nodes of one cluster. Empty: no Redis.
-    pub urls: Vec<String>,
-    /// What all keys begin with.
-    pub prefix: String,
-    /// Connections at most; over each of them many calls travel.
-    pub connections: u32,
-    /// How long a call waits for a connection, in milliseconds.
-    pub wait_ms: u32,
-    /// How long a call may take, in milliseconds.
-    pub timeout_ms: u32,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self { urls: Vec::new(), prefix: "skein:".into(), connections: 16, wait_ms: 1_000, timeout_ms: 2_000 }
-    }
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

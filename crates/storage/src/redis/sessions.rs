@@ -18,7 +18,7 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 /// Keys asked for in one pipeline.
-const CHUNK: usize = 1_000;
+pub(super) const CHUNK: usize = 1_000;
 
 /// Answers the live entry that was there. Writes unless that one is newer.
 static REGISTER: LazyLock<Script> = LazyLock::new(|| {
@@ -33,23 +33,30 @@ static REGISTER: LazyLock<Script> = LazyLock::new(|| {
         end
         local entry = cjson.decode(ARGV[1])
         entry.until_ms = now + tonumber(ARGV[4])
+        entry.indexed_ms = now
         redis.call('SET', KEYS[1], cjson.encode(entry), 'PX', ARGV[4])
         return was",
     )
 });
 
-/// 1 if the entry lives with this generation at this node, and has been renewed.
+/// "" unless the entry lives with this generation at this node; then it has been renewed, and the answer is its user if the
+/// sets have not been written for a quarter of their life, else "0".
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"local t = redis.call('TIME')
         local now = t[1] * 1000 + math.floor(t[2] / 1000) + tonumber(ARGV[3])
         local was = redis.call('GET', KEYS[1])
-        if not was then return 0 end
+        if not was then return '' end
         local entry = cjson.decode(was)
-        if entry.until_ms <= now or entry.generation ~= ARGV[1] or entry.node ~= ARGV[2] then return 0 end
+        if entry.until_ms <= now or entry.generation ~= ARGV[1] or entry.node ~= ARGV[2] then return '' end
         entry.until_ms = now + tonumber(ARGV[4])
+        local answer = '0'
+        if entry.indexed_ms + tonumber(ARGV[5]) <= now then
+            entry.indexed_ms = now
+            answer = entry.uid
+        end
         redis.call('SET', KEYS[1], cjson.encode(entry), 'PX', ARGV[4])
-        return 1",
+        return answer",
     )
 });
 
@@ -81,6 +88,9 @@ struct Entry {
     generation: String,
     #[serde(default)]
     until_ms: i64,
+    /// When the sets were written.
+    #[serde(default)]
+    indexed_ms: i64,
 }
 
 impl RedisSessions {
@@ -100,10 +110,9 @@ impl RedisSessions {
         self.redis.key(format_args!("at:{node}"))
     }
 
-    async fn index(&self, route: &Route) -> Result<()> {
-        let keys = [self.user_key(route.uid), self.node_key(&route.node)];
-        let add = |key: &String| [Cmd::sadd(key, route.session.0), Cmd::pexpire(key, INDEX_TTL_MS)];
-        self.redis.all::<Value>(keys.iter().flat_map(add).collect()).await.map(drop)
+    fn index(&self, uid: Uid, node: &NodeId, session: SessionId) -> Vec<Cmd> {
+        let keys = [self.user_key(uid), self.node_key(node)];
+        keys.iter().flat_map(|key| [Cmd::sadd(key, session.0), Cmd::pexpire(key, INDEX_TTL_MS)]).collect()
     }
 
     async fn unindex(&self, route: &Route) -> Result<()> {
@@ -155,7 +164,7 @@ impl SessionRegistry for RedisSessions {
     async fn register(&self, route: Route, lease_ms: i64) -> Result<Registered> {
         let entry = Entry::of(&route);
         // Before the entry: one that is there can be found.
-        self.index(&route).await?;
+        self.redis.all::<Value>(self.index(route.uid, &route.node, route.session)).await?;
         let mut script = REGISTER.key(self.session_key(route.session));
         script
             .arg(serde_json::to_string(&entry).map_err(|_| Error::internal())?)
@@ -179,10 +188,19 @@ impl SessionRegistry for RedisSessions {
             let renew = |connection: &ConnectionRef| {
                 let mut script = RENEW.key(self.session_key(connection.session));
                 script.arg(generation(connection.generation.0)).arg(&node.0).arg(self.redis.shift_ms()).arg(lease_ms);
+                script.arg(INDEX_TTL_MS / 4);
                 script
             };
-            let renewed: Vec<bool> = self.redis.run_all(some.iter().map(renew).collect()).await?;
-            gone.extend(some.iter().zip(renewed).filter(|(_, renewed)| !renewed).map(|(connection, _)| *connection));
+            let renewed: Vec<String> = self.redis.run_all(some.iter().map(renew).collect()).await?;
+            let mut index = Vec::new();
+            for (connection, answer) in some.iter().zip(renewed) {
+                match answer.as_str() {
+                    "" => gone.push(*connection),
+                    "0" => {}
+                    uid => index.extend(self.index(Uid(number(uid)?), node, connection.session)),
+                }
+            }
+            self.redis.all::<Value>(index).await?;
         }
         Ok(gone)
     }
@@ -227,11 +245,12 @@ impl Entry {
             session: route.session.to_string(),
             generation: generation(route.generation.0),
             until_ms: 0,
+            indexed_ms: 0,
         }
     }
 }
 
-fn generation(number: i64) -> String {
+pub(super) fn generation(number: i64) -> String {
     format!("{number:020}")
 }
 
@@ -254,6 +273,6 @@ fn route(entry: Entry) -> Result<Route> {
     })
 }
 
-fn number(text: &str) -> Result<i64> {
+pub(super) fn number(text: &str) -> Result<i64> {
     text.parse().map_err(|_| Error::internal())
 }

@@ -1,12 +1,15 @@
-use super::{Config, Redis, RedisCodes, RedisNodes, RedisSessions};
-use crate::conformance::{codes, nodes, sessions};
-use skein_domain::port::Clock;
-use std::sync::{Arc, LazyLock};
+use super::{Config, Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
+use crate::conformance::{ManualClock, codes, guests, nodes, receipts, sessions};
+use skein_domain::account::DeviceClass;
+use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
+use skein_domain::live::RoomName;
+use skein_domain::port::{Clock, GuestRegistry, NodeOnline, Route, SessionRegistry};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 use xtask::services::{self, Service};
 
 /// Each with keys of its own.
-fn redis() -> Redis {
+pub(super) fn redis() -> Redis {
     static NTH: AtomicU32 = AtomicU32::new(0);
     static URL: LazyLock<String> = LazyLock::new(|| services::require(Service::Redis).expect("redis"));
     let prefix = format!("test:{}:{}:", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed));
@@ -20,3 +23,52 @@ fn at(clock: Arc<dyn Clock>) -> Redis {
 crate::session_registry_suite!((|clock| Arc::new(RedisSessions::new(at(clock)))) as sessions::Maker);
 crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock)))) as nodes::Maker);
 crate::code_store_suite!((|| Arc::new(RedisCodes::new(redis()))) as codes::Maker);
+crate::guest_registry_suite!((|clock| Arc::new(RedisGuests::new(at(clock)))) as guests::Maker);
+crate::receipt_store_suite!((|clock| Arc::new(RedisReceipts::new(at(clock)))) as receipts::Maker);
+
+/// A connection may live for longer than the sets are kept.
+#[tokio::test]
+async fn who_stays_connected_for_days_is_still_found() {
+    const LEASE_MS: i64 = 90_000;
+    let clock = Arc::new(ManualClock::default());
+    let redis = at(clock.clone());
+    let registry = RedisSessions::new(redis.clone());
+    let node = NodeId("a".into());
+    let route = Route { uid: Uid(5), class: DeviceClass::Web, node: node.clone(), session: SessionId(1), generation: Generation(1) };
+    registry.register(route.clone(), LEASE_MS).await.expect("register");
+    let sets = [redis.key("user:5"), redis.key("at:a")];
+    redis.all::<redis::Value>(sets.iter().map(redis::Cmd::del).collect()).await.expect("the sets expire");
+    let renew = async || registry.renew(&node, &[route.connection()], LEASE_MS).await.expect("renew");
+    assert_eq!(renew().await, []);
+    assert_eq!(registry.routes(&[Uid(5)]).await.expect("routes"), [], "what was written a moment ago is not written again");
+    for _ in 0..=super::INDEX_TTL_MS / 4 / (LEASE_MS / 2) {
+        clock.advance(LEASE_MS / 2);
+        assert_eq!(renew().await, []);
+    }
+    assert_eq!(registry.routes(&[Uid(5)]).await.expect("routes"), [route]);
+    assert_eq!(registry.count(&node).await.expect("count"), 1);
+}
+
+/// As goim's own tools read it.
+#[tokio::test]
+async fn guests_are_under_the_keys_goim_has() {
+    let redis = redis();
+    let registry = RedisGuests::new(redis.clone());
+    let route = guests::route("k1", 7, 1, "comet-1");
+    registry.register(route.clone(), 90_000).await.expect("register");
+    let get = async |command: redis::Cmd| redis.query::<Option<String>>(&command).await.expect("answer");
+    let (mid, key) = (redis.key("mid_7"), redis.key("key_k1"));
+    assert_eq!(get(redis::Cmd::hget(&mid, "k1")).await.as_deref(), Some("comet-1"));
+    assert_eq!(get(redis::Cmd::get(&key)).await.as_deref(), Some("comet-1"));
+    let room = RoomName::parse("live://1").expect("good name");
+    let online =
+        NodeOnline { node: NodeId("comet-1".into()), rooms: vec![(room, 3)], connections: 3, addresses: 1, weight: 1, at: Millis(5_000) };
+    registry.put_online(online, 90_000).await.expect("put");
+    let fields: std::collections::HashMap<String, String> =
+        redis.query(&redis::Cmd::hgetall(redis.key("ol_comet-1"))).await.expect("fields");
+    let counts: Vec<_> =
+        fields.iter().filter(|(name, _)| name.parse::<u8>().is_ok_and(|field| field < 64)).map(|(_, text)| text.as_str()).collect();
+    assert_eq!(counts, [r#"{"server":"comet-1","room_count":{"live://1":3},"updated":5}"#]);
+    assert!(registry.remove(&route.node, &route.guest()).await.expect("remove"));
+    assert_eq!((get(redis::Cmd::hget(&mid, "k1")).await, get(redis::Cmd::get(&key)).await), (None, None));
+}

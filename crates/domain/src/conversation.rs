@@ -7,6 +7,8 @@ use crate::entry::MessageState;
 use crate::id::{ConversationId, CountNo, Millis, PolicyVersion, Revision, Seq, Shard, Uid};
 use serde::{Deserialize, Serialize};
 
+pub use crate::role::Role;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -16,14 +18,6 @@ pub enum Kind {
     Room,
     /// An app tells a user things. Only the app, its owner, speaks; titled with the app's name.
     Notice,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    Member,
-    Admin,
-    Owner,
 }
 
 /// The row of a conversation.

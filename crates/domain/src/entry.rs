@@ -4,8 +4,8 @@
 //! entry and in every edit of it). The seq stays.
 
 use crate::body::Body;
-use crate::conversation::Role;
 use crate::id::{ConversationId, CountNo, IdempotencyKey, Millis, Revision, Seq, Uid};
+use crate::role::Role;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

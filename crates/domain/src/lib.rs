@@ -23,6 +23,7 @@ pub mod metric;
 pub mod policy;
 pub mod port;
 pub mod push;
+pub mod role;
 pub mod trace;
 
 pub use error::{Code, Error, Result};

@@ -1,6 +1,6 @@
 //! What the API says about itself: OpenAPI, and the generated parts of `docs/http-api.md` and `/api/docs`.
 
-use super::pages::escaped;
+use super::html::escaped;
 use super::problem::{ProblemBody, status};
 use super::routes;
 use serde_json::Value;

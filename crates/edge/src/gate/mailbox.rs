@@ -5,9 +5,8 @@
 //! machine, and that name it as their host: a web page whose name was pointed at 127.0.0.1 has another host.
 
 use super::int64::Int64;
-use super::pages;
 use super::problem::Problem;
-use super::{Shared, SharedState, address};
+use super::{Shared, SharedState, address, html};
 use axum::Router;
 use axum::extract::Request;
 use axum::http::request::Parts;
@@ -52,7 +51,7 @@ async fn show(state: SharedState, request: Request) -> Result<Response, Problem>
     require_local(&parts)?;
     let mails = state.mailbox.as_ref().map(|mailbox| mailbox.mails()).unwrap_or_default();
     if wants_html(&parts.headers) {
-        return Ok(pages::html(page(&mails)));
+        return Ok(html::html(page(&mails)));
     }
     let bodies: Vec<MailBody> =
         mails.into_iter().map(|mail| MailBody { at_ms: mail.at.into(), to: mail.to, subject: mail.subject, text: mail.text }).collect();
@@ -94,13 +93,13 @@ fn wants_html(headers: &HeaderMap) -> bool {
 fn page(mails: &[ReceivedMail]) -> String {
     let mut list = String::new();
     for mail in mails {
-        let [to, subject, text] = [&mail.to, &mail.subject, &mail.text].map(|text| pages::escaped(text));
+        let [to, subject, text] = [&mail.to, &mail.subject, &mail.text].map(|text| html::escaped(text));
         let _ = writeln!(list, "<article><h2>{subject}</h2><p>{to}</p><pre>{text}</pre></article>");
     }
     if mails.is_empty() {
         list.push_str("<p>还没有邮件。· No mail yet.</p>");
     }
-    pages::document("Mailbox", &format!("<h1>开发邮箱 · Development mailbox</h1>\n{list}"))
+    html::document("Mailbox", &format!("<h1>开发邮箱 · Development mailbox</h1>\n{list}"))
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ mod docs;
 mod dto;
 mod extract;
 mod guard;
+mod html;
 mod int64;
 mod mailbox;
 mod pages;

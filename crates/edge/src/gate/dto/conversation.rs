@@ -1,13 +1,13 @@
 //! Conversations and who is in them.
 
 use super::message::MessageState;
+use super::role::Role;
 use super::{Int64, words};
 use serde::{Deserialize, Serialize};
 use skein_domain::conversation as domain;
 use utoipa::ToSchema;
 
 words!(ConversationKind = domain::Kind { Direct, Group, Room, Notice });
-words!(Role = domain::Role { Member, Admin, Owner });
 
 /// A conversation as I see it.
 #[derive(Serialize, ToSchema)]

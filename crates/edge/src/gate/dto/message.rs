@@ -1,6 +1,6 @@
 //! Messages, entries and pages of history.
 
-use super::conversation::Role;
+use super::role::Role;
 use super::{Int64, all};
 use crate::gate::problem::Problem;
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ pub(super) mod account;
 pub(super) mod contact;
 pub(super) mod conversation;
 pub(super) mod message;
+mod role;
 pub(super) mod sync;
 
 use super::int64::Int64;

@@ -30,6 +30,7 @@ pub struct Config {
     pub readers: u16,
     /// Do not wait for the disk before acknowledging. A power cut then loses acknowledged messages: for experiments only.
     pub allow_unsafe_durability: bool,
+    /// The database server, with `backend = "mysql"`.
     pub mysql: MySqlConfig,
 }
 

@@ -21,9 +21,8 @@ use crate::sql::engine::{OpenReader, Reader};
 use crate::sql::failure::{Failure, Outcome};
 use crate::sql::queue::Queue;
 use crate::sql::readers::{Bounds, Readers};
-use crate::sql::recent::Recent;
 use crate::sql::shared::Shared;
-use crate::sql::{Parts, Replica, Store};
+use crate::sql::{Parts, Store};
 use crate::{Config, MySqlConfig, OpenError};
 use keeper::Keeper;
 use session::{Purpose, Session};
@@ -63,10 +62,10 @@ fn open(config: &Config) -> Result<Store, OpenError> {
     let shared = Arc::new(Shared::new(meta.epoch, schema::positions(&session)?));
     let readers = pool("readers", options.clone(), mysql.readers(), mysql);
     readers.fill(mysql.connections_min.into())?;
-    let replica = replica(mysql, &shared)?;
+    let replica = replica(mysql)?;
     let queue = Arc::new(Queue::new());
     let thread = writer::start(options, session, queue.clone(), shared.clone())?;
-    let pools = std::iter::once(&readers).chain(replica.as_ref().map(|replica| &replica.readers)).cloned().collect();
+    let pools = std::iter::once(&readers).chain(&replica).cloned().collect();
     let keeper = Keeper::start(pools, mysql)?;
     let parts = Parts { writer: Writer::new(queue), readers, replica, shared, look_every: Some(LOOK_EVERY) };
     let ending = Box::new(move || {
@@ -93,12 +92,11 @@ fn pool(name: &'static str, options: MySqlConnectOptions, most: usize, config: &
 }
 
 /// A replica that is away at the start may come back: its reads go to the primary meanwhile.
-fn replica(config: &MySqlConfig, shared: &Shared) -> Result<Option<Replica>, OpenError> {
+fn replica(config: &MySqlConfig) -> Result<Option<Readers>, OpenError> {
     if config.replica_url.is_empty() {
         return Ok(None);
     }
-    let readers = pool("replica", options(&config.replica_url)?, config.readers(), config);
-    Ok(Some(Replica { readers, recent: Recent::new(shared) }))
+    Ok(Some(pool("replica", options(&config.replica_url)?, config.readers(), config)))
 }
 
 fn check_durability(session: &Session, config: &Config) -> Result<(), OpenError> {

@@ -19,10 +19,10 @@ use skein_domain::{Code, Result};
 const BYTES: usize = 512;
 /// A purge lets others in between.
 const PURGED_AT_ONCE: i64 = 1_000;
-const PURGE: Statement = Statement {
-    sqlite: "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)",
-    mysql: "DELETE FROM session WHERE expires_at < ?1 LIMIT ?2",
-};
+const PURGE: Statement = Statement::differing(
+    "DELETE FROM session WHERE id IN (SELECT id FROM session WHERE expires_at < ?1 LIMIT ?2)",
+    "DELETE FROM session WHERE expires_at < ?1 LIMIT ?2",
+);
 
 #[async_trait]
 impl AccountStore for Store {

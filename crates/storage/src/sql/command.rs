@@ -23,7 +23,7 @@ pub(crate) trait Command: Send {
     fn answer(&mut self);
     fn refuse(&mut self, error: Error);
     /// For engines that write many entries at once.
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "the engine that asks is not built"))]
+    #[cfg(feature = "mysql")]
     fn as_append(&mut self) -> Option<&mut AppendTask> {
         None
     }
@@ -73,7 +73,7 @@ pub(crate) struct AppendTask {
 
 impl AppendTask {
     /// What became of it, run along with others.
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "the engine that does so is not built"))]
+    #[cfg(feature = "mysql")]
     pub fn settle(&mut self, result: Result<Appended>) {
         self.result = Some(result);
     }
@@ -101,6 +101,7 @@ impl Command for AppendTask {
         self.answer();
     }
 
+    #[cfg(feature = "mysql")]
     fn as_append(&mut self) -> Option<&mut AppendTask> {
         Some(self)
     }

@@ -40,13 +40,25 @@ pub(crate) trait OpenReader: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Statement {
     pub sqlite: &'static str,
-    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "the engine that reads it is not built"))]
+    #[cfg(feature = "mysql")]
     pub mysql: &'static str,
+}
+
+impl Statement {
+    pub const fn differing(sqlite: &'static str, mysql: &'static str) -> Self {
+        #[cfg(not(feature = "mysql"))]
+        let _ = mysql;
+        Self {
+            sqlite,
+            #[cfg(feature = "mysql")]
+            mysql,
+        }
+    }
 }
 
 impl From<&'static str> for Statement {
     fn from(text: &'static str) -> Self {
-        Self { sqlite: text, mysql: text }
+        Self::differing(text, text)
     }
 }
 

@@ -30,7 +30,6 @@ pub(crate) enum Gravity {
     /// The command is refused alone.
     Command,
     /// The engine has rolled the whole transaction back, or will: nothing of it was written, and it may be run again.
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "SQLite, alone with its file, never does this"))]
     Again,
     /// No room: the batch is rolled back and the store goes on.
     Full,

@@ -127,20 +127,20 @@ pub(crate) const STATES_ON: &str = concat!(
 );
 macro_rules! select_shown {
     ($order:literal) => {
-        Statement {
-            sqlite: concat!(
+        Statement::differing(
+            concat!(
                 "SELECT ",
                 rows::entry_columns!(),
                 " FROM entry e INDEXED BY entry_shown WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.kind > 3 ",
                 $order
             ),
-            mysql: concat!(
+            concat!(
                 "SELECT ",
                 rows::entry_columns!(),
                 " FROM entry e FORCE INDEX (entry_shown) WHERE e.conversation = ?1 AND e.seq BETWEEN ?2 AND ?3 AND e.is_shown = 1 ",
                 $order
             ),
-        }
+        )
     };
 }
 

@@ -19,7 +19,7 @@ mod outbox;
 mod push;
 pub(crate) mod queue;
 pub(crate) mod readers;
-pub(crate) mod recent;
+mod recent;
 mod replica;
 pub(crate) mod rows;
 pub(crate) mod shared;
@@ -31,7 +31,8 @@ mod views;
 
 use command::Writer;
 use readers::Readers;
-pub(crate) use replica::Replica;
+use recent::Recent;
+use replica::Replica;
 use shared::Shared;
 pub use shared::Stats;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -48,6 +49,7 @@ pub struct Store {
 
 struct Inner {
     parts: Parts,
+    replica: Option<Replica>,
     running: Mutex<Option<Ending>>,
 }
 
@@ -59,15 +61,16 @@ pub(crate) struct Parts {
     pub writer: Writer,
     pub readers: Readers,
     /// For queries that may see the store as it was a moment ago, if there is a replica.
-    pub replica: Option<Replica>,
+    pub replica: Option<Readers>,
     pub shared: Arc<Shared>,
     /// How often to look for commits of other processes; `None` where there can be none.
     pub look_every: Option<Duration>,
 }
 
 impl Store {
-    pub(crate) fn running(parts: Parts, ending: Ending) -> Self {
-        Self { inner: Arc::new(Inner { parts, running: Mutex::new(Some(ending)) }) }
+    pub(crate) fn running(mut parts: Parts, ending: Ending) -> Self {
+        let replica = parts.replica.take().map(|readers| Replica { readers, recent: Recent::new(&parts.shared) });
+        Self { inner: Arc::new(Inner { parts, replica, running: Mutex::new(Some(ending)) }) }
     }
 
     /// Does what is queued and lets go of everything. Blocks; idempotent. Commands given later answer `unavailable`.
@@ -88,7 +91,7 @@ impl Store {
     }
 
     pub(crate) fn replica(&self) -> Option<&Replica> {
-        self.inner.parts.replica.as_ref()
+        self.inner.replica.as_ref()
     }
 
     pub(crate) fn look_every(&self) -> Option<Duration> {
@@ -104,7 +107,7 @@ impl Inner {
     fn close(&self) {
         self.parts.writer.close();
         self.parts.readers.close();
-        if let Some(replica) = &self.parts.replica {
+        if let Some(replica) = &self.replica {
             replica.readers.close();
         }
         let ending = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();

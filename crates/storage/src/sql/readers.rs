@@ -54,10 +54,10 @@ struct Idle {
 }
 
 /// Who has a connection, and since when.
-#[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
 struct Lent {
     place: &'static Location<'static>,
     since: Instant,
+    #[cfg(feature = "mysql")]
     is_told: bool,
 }
 
@@ -115,7 +115,7 @@ impl Readers {
         }
     }
 
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
+    #[cfg(feature = "mysql")]
     /// Opens connections until there are `least`. Blocks.
     pub fn fill(&self, least: usize) -> Outcome<()> {
         for _ in 0..least.min(self.pool.bounds.most) {
@@ -125,14 +125,14 @@ impl Readers {
         Ok(())
     }
 
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
+    #[cfg(feature = "mysql")]
     /// Asks those that were idle for long whether they still work, and replaces those that do not. Blocks.
     pub fn look_after(&self) {
         self.pool.ask_idle();
     }
 
     /// Who has had a connection for longer than this, each named once: where in the code, and for how long.
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
+    #[cfg(feature = "mysql")]
     pub fn overdue(&self, than: Duration) -> Vec<(&'static Location<'static>, Duration)> {
         self.pool.overdue(than)
     }
@@ -207,7 +207,7 @@ impl Pool {
         }
     }
 
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
+    #[cfg(feature = "mysql")]
     fn ask_idle(&self) {
         let waiting = lock(&self.idle).len();
         for _ in 0..waiting {
@@ -227,7 +227,7 @@ impl Pool {
         }
     }
 
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only an engine that is elsewhere needs it"))]
+    #[cfg(feature = "mysql")]
     fn overdue(&self, than: Duration) -> Vec<(&'static Location<'static>, Duration)> {
         let mut lent = lock(&self.lent);
         let overdue = lent.values_mut().filter(|lent| !lent.is_told && lent.since.elapsed() >= than);
@@ -242,7 +242,15 @@ impl Pool {
     fn note(&self, place: &'static Location<'static>) -> Noted<'_> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let mut lent = lock(&self.lent);
-        lent.insert(number, Lent { place, since: Instant::now(), is_told: false });
+        lent.insert(
+            number,
+            Lent {
+                place,
+                since: Instant::now(),
+                #[cfg(feature = "mysql")]
+                is_told: false,
+            },
+        );
         self.meters.lent.set(lent.len() as f64);
         Noted { pool: self, number }
     }
@@ -257,7 +265,9 @@ struct Noted<'p> {
 impl Drop for Noted<'_> {
     fn drop(&mut self) {
         let mut lent = lock(&self.pool.lent);
-        lent.remove(&self.number);
+        if let Some(Lent { place, since, .. }) = lent.remove(&self.number).filter(|lent| lent.since.elapsed() > self.pool.bounds.read) {
+            tracing::warn!(%place, seconds = since.elapsed().as_secs_f64(), pool = self.pool.bounds.name, "slow read");
+        }
         self.pool.meters.lent.set(lent.len() as f64);
     }
 }

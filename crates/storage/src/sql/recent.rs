@@ -28,7 +28,6 @@ struct State {
 }
 
 impl Recent {
-    #[cfg_attr(not(feature = "mysql"), allow(dead_code, reason = "only engines with replicas make one"))]
     pub fn new(shared: &Shared) -> Self {
         let from = shared.revisions();
         let (now_from, before_from) = (from.clone(), from);

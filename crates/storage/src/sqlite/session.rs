@@ -65,6 +65,8 @@ impl From<rusqlite::Error> for Failure {
     fn from(error: rusqlite::Error) -> Self {
         let (gravity, code) = match error.sqlite_error_code() {
             Some(ErrorCode::OperationInterrupted) => (Gravity::Command, Code::Timeout),
+            // Somebody else has the file, and nothing was begun.
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (Gravity::Again, Code::Busy),
             Some(ErrorCode::DiskFull) => (Gravity::Full, Code::StorageFull),
             Some(ErrorCode::SystemIoFailure | ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (Gravity::Fatal, Code::Internal),
             _ => (Gravity::Command, Code::Internal),

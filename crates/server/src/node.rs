@@ -197,6 +197,12 @@ impl Node {
         if let Some(tcp) = self.listening.tcp {
             println!("  clients (TCP)   客户端       {tcp}");
         }
+        if let Some(push) = self.listening.push {
+            println!(
+                "  push API        推送接口     {scheme}://{push}/api/v1/push  (API key 密钥: {})",
+                self.data.join(PUSH_KEY_FILE).display()
+            );
+        }
         println!("  data            数据目录     {}", self.data.display());
         if self.roles.is_all() {
             println!("Try 试试:  {} demo --data {}", crate::cli::program(), self.data.display());

@@ -61,17 +61,31 @@ pub struct Behind<'a> {
 /// A component under way: its name, and its end.
 pub type Component = (&'static str, Pin<Box<dyn Future<Output = Result<()>> + Send>>);
 
+/// The listeners in the order of [`PushPorts`], with their settings; without an address where these roles or settings open
+/// none.
+pub fn wanted(config: &Config, roles: &Roles) -> [(&'static str, Option<SocketAddr>); 6] {
+    let goim = &config.compat.goim;
+    let (comet, logic) = (goim.on && roles.has(Role::Comet), goim.on && roles.has(Role::Logic));
+    [
+        ("compat.goim.websocket", comet.then_some(goim.websocket)),
+        ("compat.goim.websocket_tls", (comet && config.tls.is_on()).then_some(goim.websocket_tls)),
+        ("compat.goim.http", (logic && goim.open_push).then_some(goim.http)),
+        ("compat.goim.comet_rpc", (comet && goim.trust).then_some(goim.comet_rpc)),
+        ("compat.goim.logic_rpc", (logic && goim.trust).then_some(goim.logic_rpc)),
+        ("listen.push_rpc", config.listen.push_rpc.filter(|_| roles.has(Role::Logic))),
+    ]
+}
+
 impl PushPorts {
     pub async fn bind(config: &Config, roles: &Roles) -> Result<Self> {
-        let goim = &config.compat.goim;
-        let (comet, logic) = (goim.on && roles.has(Role::Comet), goim.on && roles.has(Role::Logic));
+        let [websocket, websocket_tls, http, comet_rpc, logic_rpc, push_rpc] = wanted(config, roles);
         Ok(Self {
-            goim_websocket: bind("compat.goim.websocket", comet.then_some(goim.websocket)).await?,
-            goim_websocket_tls: bind("compat.goim.websocket_tls", (comet && config.tls.is_on()).then_some(goim.websocket_tls)).await?,
-            goim_http: bind("compat.goim.http", (logic && goim.open_push).then_some(goim.http)).await?,
-            goim_comet_rpc: bind("compat.goim.comet_rpc", (comet && goim.trust).then_some(goim.comet_rpc)).await?,
-            goim_logic_rpc: bind("compat.goim.logic_rpc", (logic && goim.trust).then_some(goim.logic_rpc)).await?,
-            push_rpc: bind("listen.push_rpc", config.listen.push_rpc.filter(|_| roles.has(Role::Logic))).await?,
+            goim_websocket: bind(websocket).await?,
+            goim_websocket_tls: bind(websocket_tls).await?,
+            goim_http: bind(http).await?,
+            goim_comet_rpc: bind(comet_rpc).await?,
+            goim_logic_rpc: bind(logic_rpc).await?,
+            push_rpc: bind(push_rpc).await?,
         })
     }
 
@@ -137,7 +151,7 @@ impl PushPorts {
     }
 }
 
-async fn bind(setting: &str, address: Option<SocketAddr>) -> Result<Option<TcpListener>> {
+async fn bind((setting, address): (&str, Option<SocketAddr>)) -> Result<Option<TcpListener>> {
     let Some(address) = address else { return Ok(None) };
     TcpListener::bind(address).await.map(Some).with_context(|| format!("{setting} {address}: another program holds it?"))
 }

@@ -69,7 +69,7 @@ fn goim(config: &Config) -> Goim {
         domain: goim.domain.clone(),
         tcp_port: config.listen.tcp.port(),
         ws_port: goim.websocket.port(),
-        wss_port: goim.websocket_tls.port(),
+        wss_port: if config.tls.is_on() { goim.websocket_tls.port() } else { 0 },
     }
 }
 

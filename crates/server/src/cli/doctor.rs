@@ -96,7 +96,9 @@ fn listeners(config: &Config) -> Result<Vec<(&'static str, SocketAddr)>> {
         (comet && split, "comet rpc port", listen.comet_rpc),
         (logic && split, "logic rpc port", listen.logic_rpc),
     ];
-    Ok(all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, name, address)| (name, address)).collect())
+    let own = all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, name, address)| (name, address));
+    let others = crate::push_ports::wanted(config, &roles).into_iter().filter_map(|(name, address)| Some((name, address?)));
+    Ok(own.chain(others).collect())
 }
 
 fn port(address: SocketAddr) -> Finding {

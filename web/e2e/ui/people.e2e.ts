@@ -35,6 +35,25 @@ describe("contacts", () => {
     await bobs.locator(".rail .badge").waitFor({ state: "detached" });
   });
 
+  test("whoever asked for friendship is accepted where they are found", async () => {
+    const ann = await register(it.server, "Ann");
+    const bob = await Peer.register(it.server, "Bobby");
+    await bob.request("apply", { uid: ann.uid, greeting: "from the choir" });
+    const page = await it.logIn(ann);
+    await page.locator(".rail .corner .badge").waitFor();
+    await section(page, en.nav.contacts);
+    await page.getByRole("button", { name: en.contacts.add }).first().click();
+    const dialog = page.getByRole("dialog", { name: en.contacts.add });
+    await dialog.getByLabel(en.contacts.find).fill(bob.account.uid);
+    await page.keyboard.press("Enter");
+    await dialog.getByRole("button", { name: en.contacts.accept }).click();
+    await dialog.getByRole("button", { name: en.contacts.message }).click();
+    await page.getByRole("heading", { name: "Bobby" }).waitFor();
+    await write(page, "hello");
+    await until("it arrives", () => bob.pushes.some(({ body }) => JSON.stringify(body).includes("hello")));
+    bob.close();
+  });
+
   test("remark, index by letter, block, unblock, delete", async () => {
     const { ann, bob } = await it.pair();
     const others = await Promise.all(["张伟", "Zoe", "陈静"].map((name) => Peer.register(it.server, name)));

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use serde::{Deserialize, Serialize};
 
 pub mod client;
+mod demo;
 pub mod http;
 pub mod push;
 pub mod server;
@@ -46,6 +47,11 @@ pub enum Verb {
     },
     /// Numbers of the running process.
     Stats,
+    /// What each connection of a user to this process is doing.
+    Connections {
+        /// Uid or e-mail address.
+        user: String,
+    },
     /// What administrators did, newest first.
     Audit {
         #[arg(long, default_value_t = 50)]

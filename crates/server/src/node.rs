@@ -343,13 +343,7 @@ fn administration(side: &LogicSide, config: &Config, bound: &Bound, started: Ins
         server: bound.server(config),
         started,
         friends_max: config.limits.friends,
-        own: hub.map(|hub| OwnComet {
-            node: config.node.name.clone(),
-            connections: Box::new(move || {
-                let counts = hub.counts();
-                (counts.sessions + counts.guests) as u32
-            }),
-        }),
+        own: hub.map(|hub| OwnComet { node: config.node.name.clone(), hub }),
     }
 }
 

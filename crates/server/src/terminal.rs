@@ -18,6 +18,7 @@ pub mod lang;
 mod perform;
 pub mod screen;
 mod script;
+pub mod time;
 pub mod view;
 
 use std::path::PathBuf;

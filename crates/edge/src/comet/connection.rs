@@ -78,11 +78,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             // Nobody else would wake it for what is read already.
             let resumes = was_paused && !self.talk.is_paused(&self.line);
             if !worked && !read && !resumes && self.line.is_open() {
+                self.tell();
                 return Ok(Poll::Pending);
             }
         }
+        self.tell();
         cx.waker().wake_by_ref();
         Ok(Poll::Pending)
+    }
+
+    fn tell(&self) {
+        self.line.peer.tell(self.talk.in_flight(), self.line.unread.len());
     }
 
     fn obey(&mut self) -> ControlFlow<()> {

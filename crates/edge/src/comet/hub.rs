@@ -27,9 +27,11 @@ mod live;
 mod missed;
 mod pace;
 mod seats;
+mod state;
 mod window;
 
 pub(super) use seats::Entry;
+pub use state::ConnectionState;
 
 pub struct Hub {
     pub(super) node: NodeId,
@@ -115,6 +117,11 @@ impl Hub {
     /// Sessions of a user that are connected here. Looks at all of them: for administration, not for delivery.
     pub fn sessions_of(&self, uid: Uid) -> Vec<SessionId> {
         self.seats.sessions_of(uid)
+    }
+
+    /// What a user's connections here are doing. Looks at all of them, as [`Hub::sessions_of`].
+    pub fn connections_of(&self, uid: Uid) -> Vec<ConnectionState> {
+        self.seats.states_of(uid, self.ticks.now_ms())
     }
 }
 

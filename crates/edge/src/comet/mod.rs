@@ -42,7 +42,7 @@ mod upkeep;
 mod wire;
 
 pub use config::{Config, ConfigError};
-pub use hub::{Counts, Hub};
+pub use hub::{ConnectionState, Counts, Hub};
 pub use wire::Transport;
 
 pub(crate) use upgrade::{Opening, Refusal, answer as upgrade_answer};

@@ -182,6 +182,15 @@ impl Outbound {
         self.push_bytes + self.live_bytes + self.kept_bytes + self.writing_bytes
     }
 
+    /// Pushes are left out or held until the last page of sync is answered.
+    pub fn is_resyncing(&self) -> bool {
+        !matches!(self.flow, Flow::Live)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// A page of sync is about to be read: pushes from now on may be missing in it.
     pub fn sync_begins(&mut self) {
         if !matches!(self.flow, Flow::Live) {

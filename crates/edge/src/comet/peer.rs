@@ -10,7 +10,7 @@ use futures_util::task::AtomicWaker;
 use skein_domain::id::Generation;
 use skein_protocol::{CloseCode, Push, v1};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -27,6 +27,8 @@ pub(super) struct Peer {
     deadline_ms: AtomicU64,
     /// Since when the peer has taken nothing of what waits.
     stalled_ms: AtomicU64,
+    in_flight: AtomicU32,
+    unread_bytes: AtomicU32,
     waker: AtomicWaker,
     inner: Mutex<Inner>,
 }
@@ -50,6 +52,17 @@ pub(super) struct Orders {
     pub abort: bool,
 }
 
+/// What is known of a connection without asking its task.
+pub(super) struct Told {
+    pub heard_ms: u64,
+    pub stalled_ms: Option<u64>,
+    pub in_flight: u32,
+    pub unread_bytes: u32,
+    pub queue_bytes: usize,
+    pub is_resyncing: bool,
+    pub is_closed: bool,
+}
+
 /// Limits the sweep holds connections to, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
@@ -68,6 +81,8 @@ impl Peer {
             pinged_ms: AtomicU64::new(now_ms),
             deadline_ms: AtomicU64::new(deadline_ms),
             stalled_ms: AtomicU64::new(NEVER),
+            in_flight: AtomicU32::new(0),
+            unread_bytes: AtomicU32::new(0),
             waker: AtomicWaker::new(),
             inner: Mutex::default(),
         }
@@ -123,6 +138,22 @@ impl Peer {
         }
     }
 
+    pub fn told(&self) -> Told {
+        let (queue_bytes, is_resyncing, is_closed) = {
+            let outbound = &self.lock().outbound;
+            (outbound.waiting_bytes(), outbound.is_resyncing(), outbound.is_closed())
+        };
+        Told {
+            heard_ms: self.heard_ms.load(Relaxed),
+            stalled_ms: Some(self.stalled_ms.load(Relaxed)).filter(|since_ms| *since_ms != NEVER),
+            in_flight: self.in_flight.load(Relaxed),
+            unread_bytes: self.unread_bytes.load(Relaxed),
+            queue_bytes,
+            is_resyncing,
+            is_closed,
+        }
+    }
+
     // === for the connection ===
 
     pub fn variant(&self) -> Variant {
@@ -143,6 +174,12 @@ impl Peer {
 
     pub fn heard(&self, now_ms: u64) {
         self.heard_ms.store(now_ms, Relaxed);
+    }
+
+    /// What the task leaves here whenever it rests.
+    pub fn tell(&self, in_flight: u32, unread_bytes: usize) {
+        self.in_flight.store(in_flight, Relaxed);
+        self.unread_bytes.store(unread_bytes as u32, Relaxed);
     }
 
     pub fn set_deadline(&self, at_ms: Option<u64>) {

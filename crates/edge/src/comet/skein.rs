@@ -123,6 +123,10 @@ impl Skein {
         self.session.is_paused(line.config())
     }
 
+    pub fn in_flight(&self) -> u32 {
+        self.session.in_flight()
+    }
+
     pub fn is_logging_in(&self) -> bool {
         self.session.state() == State::Authenticating
     }

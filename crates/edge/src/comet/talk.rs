@@ -56,6 +56,14 @@ impl Talk {
         paused || line.peer.kept_bytes() > line.config().queue_bytes_max as usize / 2
     }
 
+    /// Commands without a reply.
+    pub fn in_flight(&self) -> u32 {
+        match self {
+            Talk::Skein(skein) => skein.in_flight(),
+            Talk::Guest(_) => 0,
+        }
+    }
+
     /// A client that leaves during its log-in is noticed, at the price of one read.
     pub fn listens_while_paused(&self) -> bool {
         match self {

@@ -34,6 +34,17 @@ pub(super) enum Form {
     Goim,
 }
 
+impl Form {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Form::Frame(Codec::Protobuf) => "protobuf",
+            Form::Frame(Codec::Json) => "json",
+            Form::Text => "text",
+            Form::Goim => "goim",
+        }
+    }
+}
+
 /// What a peer said. Control frames of WebSocket exist on TCP only as its end.
 pub(super) enum Inbound {
     Frame(Frame),

@@ -1,13 +1,14 @@
-//! Answers `skein admin` and `skein demo` inside the running process.
+//! Answers `skein admin` inside the running process.
 
 use super::{Answer, DEADLINE, LINE_BYTES_MAX, SOCKET, Verb};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use skein_domain::account::User;
-use skein_domain::id::{IdempotencyKey, Uid};
-use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, CreateConversation, NodeInfo, NodeRegistry};
+use skein_domain::id::Uid;
+use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, NodeInfo, NodeRegistry};
 use skein_domain::push::Push;
 use skein_domain::{Code, Error};
+use skein_edge::comet::Hub;
 use skein_logic::Service;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -35,13 +36,20 @@ pub struct Admin {
     pub server: String,
     pub started: Instant,
     pub friends_max: u32,
-    /// The Comet of this process, whose connections are counted and not heard of by its lease.
+    /// The Comet of this process, which is asked and not heard of by its lease.
     pub own: Option<OwnComet>,
 }
 
 pub struct OwnComet {
     pub node: String,
-    pub connections: Box<dyn Fn() -> u32 + Send + Sync>,
+    pub hub: Arc<Hub>,
+}
+
+impl OwnComet {
+    fn connections(&self) -> u32 {
+        let counts = self.hub.counts();
+        (counts.sessions + counts.guests) as u32
+    }
 }
 
 /// The socket; gone from the folder when dropped.
@@ -122,6 +130,7 @@ impl Admin {
             }
             Verb::Notice { text, title } => self.notice(title, text).await,
             Verb::Stats => self.stats().await,
+            Verb::Connections { user } => self.connections(&user).await,
             Verb::Audit { count } => {
                 let audits = self.users.audits(count.clamp(1, 1_000)).await?;
                 serde_json::to_value(audits).map_err(|_| Error::internal())
@@ -159,11 +168,20 @@ impl Admin {
         Ok(json!({"sent": true}))
     }
 
+    /// Each one by itself, as its node sees it now.
+    async fn connections(&self, user: &str) -> skein_domain::Result<Value> {
+        let uid = self.find(user).await?.uid;
+        let Some(own) = &self.own else {
+            return Err(Error::new(Code::Unsupported, "the connections are at another process: this one has no role comet"));
+        };
+        serde_json::to_value(own.hub.connections_of(uid)).map_err(|_| Error::internal())
+    }
+
     async fn stats(&self) -> skein_domain::Result<Value> {
         let nodes = self.nodes.nodes().await?;
         let is_own = |node: &NodeInfo| self.own.as_ref().is_some_and(|own| own.node == node.node.0);
         let elsewhere: u32 = nodes.iter().filter(|node| !is_own(node)).map(|node| node.connections).sum();
-        let connections = elsewhere + self.own.as_ref().map_or(0, |own| (own.connections)());
+        let connections = elsewhere + self.own.as_ref().map_or(0, OwnComet::connections);
         Ok(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "pid": std::process::id(),
@@ -173,37 +191,6 @@ impl Admin {
             "connections": connections,
         }))
     }
-
-    /// Two friends and a group. Each call makes new ones, so that it can be repeated.
-    async fn demo(&self) -> skein_domain::Result<Value> {
-        let mark = crate::secrets::random().map_err(|_| Error::internal())?;
-        let mark: String = mark.chars().filter(char::is_ascii_alphanumeric).take(6).collect::<String>().to_lowercase();
-        let ann = self.demo_account(&format!("ann-{mark}@demo.invalid"), "Ann").await?;
-        let bo = self.demo_account(&format!("bo-{mark}@demo.invalid"), "小博").await?;
-        let at = self.clock.now();
-        let request = self.contacts.apply(ann.uid, bo.uid, "Hi! 你好!".into(), at, self.friends_max).await?;
-        self.contacts.answer(bo.uid, request.id, true, at, self.friends_max).await?;
-        let title = "Skein demo 演示";
-        let key = IdempotencyKey::parse(&format!("demo-{mark}"))?;
-        let uids = vec![bo.uid];
-        let create = CreateConversation { owner: ann.uid, key, title: title.into(), uids, at, per_day_max: 1 };
-        self.conversations.create_group(create).await?;
-        let subject = format!("{}, {}", ann.uid, bo.uid);
-        self.users.audit(Audit { at, actor: ACTOR.into(), act: "demo".into(), subject, detail: title.into() }).await?;
-        Ok(json!({"server": self.server, "group": title, "accounts": [ann.json, bo.json]}))
-    }
-
-    async fn demo_account(&self, email: &str, nickname: &str) -> skein_domain::Result<DemoAccount> {
-        let password = crate::secrets::random().map_err(|_| Error::internal())?;
-        let uid = self.logic.accounts().create(email, password.clone(), nickname).await?;
-        let json = json!({"uid": uid, "email": email, "nickname": nickname, "password": password});
-        Ok(DemoAccount { uid, json })
-    }
-}
-
-struct DemoAccount {
-    uid: Uid,
-    json: Value,
 }
 
 fn shown(user: &User) -> Value {

@@ -12,7 +12,8 @@ use skein_sdk::{Device, Item, Person, v1};
 
 use super::command::TABLE;
 use super::input::Input;
-use super::lang::{Lang, Zone};
+use super::lang::Lang;
+use super::time::Zone;
 
 pub const ITEMS_MAX: usize = 5_000;
 /// Failures that end with the next connection.

@@ -21,8 +21,8 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 use super::ChatArgs;
 use super::account::{self, Use};
 use super::app::{App, Intent, Link, Update};
-use super::lang::Zone;
 use super::screen::Screen;
+use super::time::Zone;
 use super::{perform, view};
 
 const UPDATES_MAX: usize = 256;

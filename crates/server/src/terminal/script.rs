@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::account::{self, Opened, Use};
 use super::cells::harmless_line;
-use super::lang::Zone;
+use super::time::Zone;
 use super::{SendArgs, TailArgs};
 
 /// For what was missed and for searching the addressee.

@@ -319,7 +319,7 @@ fn what_to_press_is_told_before_a_conversation_is_open() {
             press(&mut app, KeyCode::Enter);
             assert!(app.open.is_some() && !shows(&mut app, columns, opens));
         }
-        let mut newcomer = App::new(lang, skein_server::terminal::lang::Zone::default());
+        let mut newcomer = App::new(lang, skein_server::terminal::time::Zone::default());
         assert!(shows(&mut newcomer, 100, first), "{lang:?}");
     }
 }

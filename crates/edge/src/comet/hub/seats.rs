@@ -9,6 +9,7 @@
 //! Locks: seats before topics and rooms before a peer's own.
 
 use super::index::Index;
+use super::state::ConnectionState;
 use crate::comet::peer::Peer;
 use crate::comet::topics::Topics;
 use skein_domain::account::{DeviceClass, Ended};
@@ -32,15 +33,15 @@ pub(in crate::comet) struct Seats {
 }
 
 /// A logged-in connection.
-struct Seat {
+pub(super) struct Seat {
     uid: Uid,
-    class: DeviceClass,
+    pub(super) class: DeviceClass,
     tags: Vec<String>,
-    address: IpAddr,
-    peer: Arc<Peer>,
-    rooms: HashSet<ConversationId>,
+    pub(super) address: IpAddr,
+    pub(super) peer: Arc<Peer>,
+    pub(super) rooms: HashSet<ConversationId>,
     /// Live rooms it asked for, and whether it is in them yet.
-    live: HashMap<RoomName, bool>,
+    pub(super) live: HashMap<RoomName, bool>,
     accepts: Vec<Operation>,
 }
 
@@ -204,6 +205,12 @@ impl Seats {
     /// Looks at all of them: for administration, not for delivery.
     pub fn sessions_of(&self, uid: Uid) -> Vec<SessionId> {
         self.collect(|session, seat| (seat.uid == uid).then_some(session))
+    }
+
+    /// As [`Seats::sessions_of`].
+    pub fn states_of(&self, uid: Uid, now_ms: u64) -> Vec<ConnectionState> {
+        let watches = |session| lock(&self.watchers).contains_key(&session);
+        self.collect(|session, seat| (seat.uid == uid).then(|| ConnectionState::of(session, seat, watches(session), now_ms)))
     }
 
     fn collect<T>(&self, each: impl Fn(SessionId, &Seat) -> Option<T>) -> Vec<T> {

@@ -10,7 +10,7 @@ use skein_sdk::{EchoState, Item, text_of, v1};
 use super::{ACCENT, BAD, DIM, GOOD, colour_of, heading};
 use crate::terminal::app::{App, Link, Open};
 use crate::terminal::cells::{cut, harmless, harmless_line, width, wrap};
-use crate::terminal::lang::Day;
+use crate::terminal::time::Day;
 
 /// Messages of one author within this time stand under one name.
 const TOGETHER_MS: i64 = 5 * 60_000;

@@ -128,11 +128,13 @@ describe("chat", () => {
         new KeyboardEvent("keydown", { key: "Enter", keyCode: 229, bubbles: true, cancelable: true }),
       );
     });
-    expect(await page.locator(".line").count()).toBe(0);
+    expect(await composer(page).inputValue()).toBe("ni hao");
     await session.send("Input.insertText", { text: "你好" });
     await composer(page).press("Enter");
     await line(page, "你好").waitFor();
     expect(await composer(page).inputValue()).toBe("");
+    await line(page, "你好").locator('[data-mark="sent"], [data-mark="delivered"]').waitFor();
+    expect(await page.locator(".line .text").allTextContents()).toEqual(["你好"]);
     bob.close();
   });
 

@@ -349,7 +349,7 @@ export const en = {
     logout: "Log out",
     logoutAsk: "Log out on this device?",
     logoutHint: "The history kept in this browser is deleted; the server has it all.",
-    logoutUnsent: (n: number) => `${plural(n, "message has", "messages have")} not been sent and will be lost.`,
+    logoutUnsent: "Messages that have not been sent yet will be lost.",
     keys: "Keyboard shortcuts",
     install: "Install as an app",
     about: "About",

@@ -348,7 +348,7 @@ export const zh: Catalogue = {
     logout: "退出登录",
     logoutAsk: "在本机退出登录？",
     logoutHint: "浏览器里保存的聊天记录会删除，服务器上都还在。",
-    logoutUnsent: (n) => `有 ${n} 条消息还没发出，将会丢失。`,
+    logoutUnsent: "还没发出的消息将会丢失。",
     keys: "键盘快捷键",
     install: "安装为应用",
     about: "关于",

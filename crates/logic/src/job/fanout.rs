@@ -136,12 +136,6 @@ impl Fanout {
         self.deliver(node, batch, Missed::Nobody).await;
     }
 
-    /// To these connections of one node.
-    pub(crate) async fn to_connections(&self, node: NodeId, connections: Vec<ConnectionRef>, push: Push) {
-        let batch = self.batch(None, vec![Envelope { target: Target::Connections(connections), push }], Vec::new());
-        self.deliver(node, batch, Missed::Nobody).await;
-    }
-
     // === transient pushes ===
 
     /// Nodes, but for those out of reach.

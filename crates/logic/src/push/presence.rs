@@ -10,10 +10,11 @@
 //! [`TELL_EVERY`] are told together. This is the knowledge of one Logic process; a restart begins with empty rooms.
 
 use crate::job::Fanout;
+use futures_util::StreamExt;
 use skein_domain::id::{Generation, NodeId, SessionId};
 use skein_domain::live::{GuestKey, RoomName, Somebody};
 use skein_domain::port::{GuestRegistry, SessionRegistry};
-use skein_domain::push::{ConnectionRef, Push};
+use skein_domain::push::{ConnectionRef, Envelope, Push, Target};
 use skein_domain::{Code, Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -22,6 +23,8 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 const OCCUPANTS_MAX: usize = 1_000_000;
+/// Nodes and rooms told at a time.
+const TOLD_AT_A_TIME: usize = 64;
 const TELL_EVERY: Duration = Duration::from_millis(100);
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 /// Occupants asked for in one look at a registry.
@@ -215,11 +218,8 @@ impl LiveRooms {
         let telling = async {
             loop {
                 self.inner.changed.notified().await;
-                for (nodes, push) in self.news() {
-                    for (node, connections) in nodes {
-                        fanout.to_connections(node, connections, push.clone()).await;
-                    }
-                }
+                let news = futures_util::stream::iter(self.news());
+                news.for_each_concurrent(TOLD_AT_A_TIME, |(node, envelope)| tell(&fanout, node, envelope)).await;
                 tokio::time::sleep(TELL_EVERY).await;
             }
         };
@@ -233,7 +233,7 @@ impl LiveRooms {
     }
 
     /// What has changed, and whom to tell. Nobody watches a room that has grown too big.
-    fn news(&self) -> Vec<(HashMap<NodeId, Vec<ConnectionRef>>, Push)> {
+    fn news(&self) -> Vec<(NodeId, Envelope)> {
         let mut state = self.state();
         let State { rooms, changes, .. } = &mut *state;
         let mut news = Vec::new();
@@ -251,7 +251,11 @@ impl LiveRooms {
             } else if joined.is_empty() && left.is_empty() {
                 continue;
             }
-            news.push((nodes, Push::Presence { room: name, count, joined, left }));
+            let push = Push::Presence { room: name, count, joined, left };
+            news.extend(nodes.into_iter().map(|(node, connections)| {
+                let target = Target::Connections(connections);
+                (node, Envelope { target, push: push.clone() })
+            }));
         }
         news
     }
@@ -269,6 +273,13 @@ impl LiveRooms {
             }
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// A hint: who is not told now finds out by asking again.
+async fn tell(fanout: &Fanout, node: NodeId, envelope: Envelope) {
+    if let Err(error) = fanout.deliver_once(&node, envelope).await {
+        tracing::debug!(%error, %node, "presence not told");
     }
 }
 
@@ -320,5 +331,56 @@ fn order(who: &Somebody) -> (i64, &'static str) {
     match who {
         Somebody::User { uid, class } => (uid.0, class.as_str()),
         Somebody::Guest { mid } => (mid.0, ""),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skein_domain::account::DeviceClass;
+    use skein_domain::id::{Millis, Uid};
+    use skein_domain::live::Mid;
+    use skein_domain::port::{Clock, GuestRoute, Route};
+    use skein_storage::{MemoryGuests, MemorySessions};
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    struct Manual(AtomicI64);
+
+    impl Clock for Manual {
+        fn now(&self) -> Millis {
+            Millis(self.0.load(Ordering::Relaxed))
+        }
+    }
+
+    #[tokio::test]
+    async fn whoever_ended_without_a_word_is_swept_out_when_the_lease_is_over() {
+        let clock = Arc::new(Manual(AtomicI64::new(0)));
+        let (sessions, guests) = (MemorySessions::new(clock.clone()), MemoryGuests::new(clock.clone()));
+        let (rooms, generation, node) = (LiveRooms::new(200), Generation(1), NodeId("a".into()));
+        let room = RoomName::parse("live://1").unwrap();
+        let who = |uid| Somebody::User { uid: Uid(uid), class: DeviceClass::Web };
+        for (uid, lease_ms) in [(1, 1_000), (2, 5_000)] {
+            let route = Route { uid: Uid(uid), class: DeviceClass::Web, node: node.clone(), session: SessionId(uid), generation };
+            sessions.register(route.clone(), lease_ms).await.unwrap();
+            let joining = Joining { connection: route.connection(), node: node.clone(), who: who(uid), wants_presence: true, rooms_max: 9 };
+            rooms.join(joining, room.clone()).unwrap();
+        }
+        let key = GuestKey::parse("g").unwrap();
+        let route = GuestRoute { mid: Mid(7), key: key.clone(), node: node.clone(), generation };
+        guests.register(route, 1_000).await.unwrap();
+        rooms.move_to(&Occupant::Guest(key), generation, Somebody::Guest { mid: Mid(7) }, Some(room.clone()));
+        rooms.news();
+
+        rooms.sweep(&sessions, &guests).await;
+        assert!(rooms.news().is_empty(), "everybody is there");
+        clock.0.store(1_000, Ordering::Relaxed);
+        rooms.sweep(&sessions, &guests).await;
+        let left = vec![who(1), Somebody::Guest { mid: Mid(7) }];
+        let push = Push::Presence { room, count: 1, joined: vec![], left };
+        let target = Target::Connections(vec![ConnectionRef { session: SessionId(2), generation }]);
+        assert_eq!(rooms.news(), [(node, Envelope { target, push })], "who went is told nothing");
+        clock.0.store(5_000, Ordering::Relaxed);
+        rooms.sweep(&sessions, &guests).await;
+        assert!(rooms.state().rooms.is_empty() && rooms.state().occupants.is_empty(), "an empty room leaves nothing");
     }
 }

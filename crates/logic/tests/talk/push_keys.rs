@@ -2,9 +2,15 @@
 
 use crate::push_world::*;
 use crate::world::{Setting, World, code};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use skein_domain::Code;
+use skein_domain::account::{DeviceClass, SecretHash};
+use skein_domain::door::{Connect, Credential, Logic};
+use skein_domain::id::{Generation, NodeId};
 use skein_domain::live::*;
-use skein_domain::port::AccountStore;
+use skein_domain::port::{AccountStore, Clock, NewSession};
 use skein_logic::push::Goim;
 
 #[tokio::test]
@@ -104,4 +110,29 @@ async fn what_an_administrator_sets_is_judged() {
     admin.set_tags(ann, &["beta".into()], "test").await.unwrap();
     assert_eq!(admin.tags(ann).await.unwrap(), ["beta"]);
     assert_eq!(code(admin.bind_room(&room("live://1"), Some(skein_domain::id::ConversationId(99)), "test").await), Code::NotFound);
+}
+
+#[tokio::test]
+async fn the_tags_of_an_account_reach_its_next_connection() {
+    let world = World::new().await;
+    let [ann] = world.people().await;
+    let secret = [7u8; 32];
+    let session = NewSession {
+        uid: ann,
+        class: DeviceClass::Web,
+        secret: SecretHash(Sha256::digest(secret).into()),
+        client: "test".into(),
+        at: world.clock.now(),
+        expires_at: world.clock.now().plus(60_000),
+    };
+    world.store.store.open_session(session).await.unwrap();
+    let connect = async |generation| {
+        let credential = Credential::Token(URL_SAFE_NO_PAD.encode(secret));
+        let (client, address) = ("test".to_owned(), "192.0.2.1".to_owned());
+        let connect = Connect { credential, node: NodeId("a".into()), generation: Generation(generation), client, address };
+        world.logic.connect(connect).await.unwrap().tags
+    };
+    assert!(connect(1).await.is_empty());
+    world.logic.push_admin().set_tags(ann, &["vip".into(), "beta".into()], "test").await.unwrap();
+    assert_eq!(connect(2).await, ["beta", "vip"]);
 }

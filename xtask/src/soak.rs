@@ -4,10 +4,12 @@ use anyhow::Result;
 
 use crate::command::{cargo, must_succeed, target_folder};
 use crate::steps::Steps;
-use crate::{check, run};
+use crate::{bench, check, run};
 
 /// About half an hour on two cores.
 const SEEDS: &str = "2000";
+/// Load and server have a file for each: both need a limit of open files above that.
+const IDLE: &str = "idle --connections 10000 --seconds 600";
 const SCENARIO_ROUNDS: usize = 20;
 /// Tells the tests of `long` to run in full.
 const SOAK: &str = "SKEIN_SOAK";
@@ -21,10 +23,12 @@ pub fn soak() -> Result<()> {
 
 fn all_steps(steps: &mut Steps) -> Result<()> {
     steps.step("start-up and memory, optimised", start_up)?;
-    steps.step("long connections, 500 members, 10,000 messages", || {
+    steps.step("long connections, abrupt ends, 500 members, 100,000 messages", || {
         let mut long = product_test("long::");
         must_succeed(long.env(SOAK, "1"), "`SKEIN_SOAK=1 cargo test -p skein-testkit --test product long::` repeats it")
     })?;
+    steps.step("a live room of 5,000 guests, a minute at 40 messages a second", || bench::bench(&["push".into()]))?;
+    steps.step("10,000 connections that hardly speak: ten minutes each of a bare echo server, TCP and WebSocket", idle)?;
     steps.step("the scenarios, again and again", scenarios)?;
     steps.step("the checker, long", || check::check(&["--seeds".into(), SEEDS.into()]))?;
     steps.step("the checker finds what is planted", || check::check(&["--self-test".into()]))
@@ -36,6 +40,10 @@ fn start_up() -> Result<()> {
     let mut started = product_test("process::it_is_up_at_once_and_small");
     started.args(["--", "--nocapture"]).env("SKEIN_BIN", target_folder().join(run::PROFILE).join("skein"));
     must_succeed(&mut started, "the line above names what took too long or too much")
+}
+
+fn idle() -> Result<()> {
+    bench::bench(&IDLE.split(' ').map(str::to_owned).collect::<Vec<_>>())
 }
 
 fn scenarios() -> Result<()> {

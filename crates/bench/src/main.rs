@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use skein_bench::{idle, send};
+use skein_bench::{idle, push, send};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -45,6 +45,16 @@ enum What {
         #[arg(long, default_value_t = 10)]
         beat_seconds: u64,
     },
+    /// One live room: guests who listen, a tool that pushes. A message lost, doubled or late fails the run.
+    Push {
+        #[arg(long, default_value_t = 5_000)]
+        receivers: usize,
+        /// Messages a second.
+        #[arg(long, default_value_t = 40)]
+        rate: u32,
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+    },
     /// The reference of `idle`, in a process of its own.
     #[command(hide = true)]
     Echo,
@@ -65,6 +75,11 @@ async fn main() -> Result<()> {
             let plan = idle::Plan { connections, time: Duration::from_secs(seconds), beat: Duration::from_secs(beat_seconds) };
             let rows = idle::run(&plan, &folder).await?;
             tell(&idle::table(&rows), &rows, json.as_deref())
+        }
+        What::Push { receivers, rate, seconds } => {
+            let plan = push::Plan { receivers, per_second: rate, time: Duration::from_secs(seconds) };
+            let row = push::run(&plan, &folder).await?;
+            tell(&push::table(&row), &row, json.as_deref())
         }
         What::Echo => idle::serve_echo().await,
     }

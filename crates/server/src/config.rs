@@ -32,6 +32,10 @@ pub struct Config {
     pub peers: PeersConfig,
     /// The store.
     pub storage: skein_storage::Config,
+    /// Redis, for what the nodes of a deployment share about connections; without it each process keeps that in memory.
+    pub redis: skein_storage::RedisConfig,
+    /// Kafka, between the change log and the job; without it the job takes records from the log itself.
+    pub kafka: skein_storage::KafkaConfig,
     /// Soft limits of the product.
     pub limits: skein_domain::Limits,
     /// Commands, sync, accounts and contacts.
@@ -185,6 +189,8 @@ impl Config {
             let fits = address.starts_with("http://") || (address.starts_with("https://") && trusts_somebody);
             ensure!(fits, "{key} {address:?} must be http://host:port, or https://host:port with peers.ca_file set");
         }
+        self.redis.validate().map_err(anyhow::Error::msg)?;
+        self.kafka.validate().map_err(anyhow::Error::msg)?;
         self.tls.validate()?;
         self.compat.goim.validate()?;
         self.mail.validate()?;
@@ -351,6 +357,8 @@ mod tests {
         assert!(error("[limits]\nfriends = 'many'").contains("friends"));
         assert!(error("[node]\nname = 'a b'").contains("node.name"));
         assert!(error("[node]\nroles = ['comet']").contains("peers.logic"));
+        assert!(error("[redis]\nurls = ['localhost:6379']").contains("redis.urls"));
+        assert!(error("[kafka]\nbrokers = 'kafka'\npartitions = 0").contains("kafka.partitions"));
         assert!(error("nonsense").contains("skein.toml"));
     }
 
@@ -361,6 +369,9 @@ mod tests {
         assert!(!config.redacted().contains("hunter2"));
         assert!(!config.changed().contains("hunter2"));
         assert!(!format!("{config:?}").contains("hunter2"));
+        let config = load("[redis]\nurls = ['redis://:hunter2@cache:6379', 'rediss://ann:hunter2@cache2/1']", &[], &[]).unwrap();
+        assert!(!config.redacted().contains("hunter2") && !config.changed().contains("hunter2"));
+        assert!(config.changed().contains(r#"redis.urls=["redis://…@cache:6379", "rediss://…@cache2/1"]"#), "{}", config.changed());
         let config = load("", &[("SKEIN_TELEMETRY__OTLP", "http://ann:hunter2@collector:4317/v1")], &[]).unwrap();
         assert!(config.redacted().contains("http://…@collector:4317/v1"), "{}", config.redacted());
         assert!(config.changed().contains(r#"telemetry.otlp="http://…@collector:4317/v1""#), "{}", config.changed());

@@ -6,6 +6,7 @@
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod engines;
 mod exposure;
 pub mod limits;
 pub mod mail;

@@ -91,7 +91,7 @@ impl Node {
         let comets = Arc::new(KnownComets::new(&config, own.clone(), &secret)?);
         let mut mailbox = None;
         let logic: Arc<dyn Logic> = if roles.has(Role::Logic) {
-            let side = LogicSide::open(&config, data, comets)?;
+            let side = LogicSide::open(&config, data, comets).await?;
             mailbox = side.mailbox.clone();
             let logic = Arc::new(side.service.clone());
             adopt_push_key(&side.service.push_admin(), data).await?;

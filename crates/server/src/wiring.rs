@@ -1,55 +1,59 @@
 //! The one place that knows what stands behind each port and door.
 
 use crate::config::Config;
+use crate::engines::{self, Registries};
 use crate::mail;
 use anyhow::{Context, Result};
 use skein_domain::door::{Comets, Delivery, Logic};
 use skein_domain::id::NodeId;
-use skein_domain::port::{Clock, SystemClock};
+use skein_domain::port::{Clock, NodeRegistry, SystemClock};
 use skein_edge::gate::Mailbox;
 use skein_logic::push::Goim;
 use skein_logic::{Background, Parts, Service};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret};
-use skein_storage::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
+use skein_storage::Store;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Role logic and its companions, on the embedded engines.
+/// Role logic and its companions, on the configured engines.
 pub struct LogicSide {
     pub service: Service,
     pub background: Background,
     pub store: Store,
-    pub nodes: Arc<MemoryNodes>,
+    pub nodes: Arc<dyn NodeRegistry>,
     pub clock: Arc<dyn Clock>,
     /// Where development mails are shown, if they are.
     pub mailbox: Option<Arc<dyn Mailbox>>,
 }
 
 impl LogicSide {
-    pub fn open(config: &Config, data: &Path, comets: Arc<dyn Comets>) -> Result<Self> {
+    pub async fn open(config: &Config, data: &Path, comets: Arc<dyn Comets>) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let store = Store::open(data, &config.storage)?;
-        let nodes = Arc::new(MemoryNodes::new(clock.clone()));
+        let store = Store::open_configured(data, &config.storage)?;
+        let shared = Registries::open(&config.redis, &clock).await?;
+        let (accounts, messages) = shared.cached(&store);
+        let Registries { sessions, nodes, codes, guests, receipts, .. } = shared;
+        let pipeline = engines::pipeline(&config.kafka).await?;
         let (mailer, mailbox) = mail::mailer(&config.mail, config.is_public(), clock.clone())?;
         let port = Arc::new(store.clone());
         let parts = Parts {
             node: NodeId(config.node.name.clone()),
-            accounts: port.clone(),
+            accounts,
             contacts: port.clone(),
             conversations: port.clone(),
-            messages: port.clone(),
+            messages,
             outbox: port.clone(),
             pushes: port,
-            registry: Arc::new(MemorySessions::new(clock.clone())),
+            registry: sessions,
             nodes: nodes.clone(),
-            codes: Arc::new(MemoryCodes::default()),
-            guests: Arc::new(MemoryGuests::new(clock.clone())),
-            receipts: Arc::new(MemoryReceipts::new(clock.clone())),
+            codes,
+            guests,
+            receipts,
             mailer,
             comets,
             clock: clock.clone(),
-            pipeline: None,
+            pipeline,
             live_log: None,
             goim: goim(config),
             limits: config.limits.clone(),

@@ -2,6 +2,7 @@
 
 use super::{ServeArgs, runtime};
 use crate::config::Config;
+use crate::engines::reach;
 use crate::limits::OpenFiles;
 use crate::roles::Role;
 use anyhow::{Context, Result};
@@ -71,6 +72,7 @@ fn look(config: &Config, data: &Path, running: bool) -> Result<Vec<(&'static str
     findings.push(("open files", open_files()));
     findings.push(("clock", clock()));
     findings.push(("tls", tls(config)));
+    findings.extend(engines(config)?);
     findings.push(("mail", runtime()?.block_on(mail(config))));
     Ok(findings)
 }
@@ -176,6 +178,26 @@ fn tls(config: &Config) -> Finding {
         ),
         Ok(None) => Good("off; listeners are on loopback".into()),
     }
+}
+
+/// Those that are configured.
+fn engines(config: &Config) -> Result<Vec<(&'static str, Finding)>> {
+    let mut findings = Vec::new();
+    let mut look = |name, reached: Result<()>, todo| {
+        findings.push((name, reached.map_or_else(|error| Bad(format!("{error:#}"), todo), |()| Good("answers".into()))));
+    };
+    if config.storage.backend == skein_storage::Backend::Mysql {
+        look("mysql", reach::database(&config.storage.mysql.url), "start the database, or mend storage.mysql.url");
+    }
+    if config.redis.is_on() {
+        let reached = runtime()?.block_on(reach::redis(&config.redis));
+        look("redis", reached, "start Redis, or mend redis.urls; without [redis] one process alone needs none");
+    }
+    if config.kafka.is_on() {
+        let reached = runtime()?.block_on(reach::kafka(&config.kafka));
+        look("kafka", reached, "start Kafka, or mend kafka.brokers and what they advertise; without [kafka] none is needed");
+    }
+    Ok(findings)
 }
 
 async fn mail(config: &Config) -> Finding {

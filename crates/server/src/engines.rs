@@ -1,0 +1,132 @@
+//! Engines a configuration may name beside the embedded ones: Redis for what nodes know of connections and for
+//! caches, Kafka between relay and job.
+//!
+//! **Invariant:** an engine that is configured and cannot be used ends the start; nothing is kept in memory instead in
+//! silence.
+
+use anyhow::Result;
+use skein_domain::port::{
+    AccountStore, Clock, CodeStore, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry,
+};
+use skein_logic::Pipeline;
+use skein_storage::{KafkaConfig, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, RedisConfig, Store};
+use std::sync::Arc;
+
+/// What need not survive, but what all nodes of a deployment have to share.
+pub struct Registries {
+    pub sessions: Arc<dyn SessionRegistry>,
+    pub nodes: Arc<dyn NodeRegistry>,
+    pub codes: Arc<dyn CodeStore>,
+    pub guests: Arc<dyn GuestRegistry>,
+    pub receipts: Arc<dyn ReceiptStore>,
+    #[cfg(feature = "redis")]
+    redis: Option<skein_storage::redis::Redis>,
+}
+
+impl Registries {
+    pub async fn open(config: &RedisConfig, clock: &Arc<dyn Clock>) -> Result<Self> {
+        if config.is_on() { on_redis(config).await } else { Ok(Self::in_memory(clock)) }
+    }
+
+    fn in_memory(clock: &Arc<dyn Clock>) -> Self {
+        Self {
+            sessions: Arc::new(MemorySessions::new(clock.clone())),
+            nodes: Arc::new(MemoryNodes::new(clock.clone())),
+            codes: Arc::new(MemoryCodes::default()),
+            guests: Arc::new(MemoryGuests::new(clock.clone())),
+            receipts: Arc::new(MemoryReceipts::new(clock.clone())),
+            #[cfg(feature = "redis")]
+            redis: None,
+        }
+    }
+
+    /// What is read most, behind caches if there is Redis.
+    pub fn cached(&self, store: &Store) -> (Arc<dyn AccountStore>, Arc<dyn MessageStore>) {
+        #[cfg(feature = "redis")]
+        if let Some(redis) = &self.redis {
+            use skein_storage::redis::{CachedAccounts, CachedMessages};
+            let accounts = CachedAccounts::new(Arc::new(store.clone()), redis.clone(), store.epoch());
+            return (Arc::new(accounts), Arc::new(CachedMessages::new(Arc::new(store.clone()), redis.clone())));
+        }
+        (Arc::new(store.clone()), Arc::new(store.clone()))
+    }
+}
+
+/// `None`: `direct` mode.
+pub async fn pipeline(config: &KafkaConfig) -> Result<Option<Pipeline>> {
+    if config.is_on() { on_kafka(config).await.map(Some) } else { Ok(None) }
+}
+
+#[cfg(feature = "redis")]
+async fn on_redis(config: &RedisConfig) -> Result<Registries> {
+    use skein_storage::redis::{Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
+    let redis = Redis::open(config).await?;
+    tracing::info!(addresses = config.urls.len(), prefix = config.prefix, "registries on redis");
+    Ok(Registries {
+        sessions: Arc::new(RedisSessions::new(redis.clone())),
+        nodes: Arc::new(RedisNodes::new(redis.clone())),
+        codes: Arc::new(RedisCodes::new(redis.clone())),
+        guests: Arc::new(RedisGuests::new(redis.clone())),
+        receipts: Arc::new(RedisReceipts::new(redis.clone())),
+        redis: Some(redis),
+    })
+}
+
+#[cfg(not(feature = "redis"))]
+async fn on_redis(_: &RedisConfig) -> Result<Registries> {
+    anyhow::bail!("redis.urls is set, but this program was built without Redis: build it with `--features redis`")
+}
+
+#[cfg(feature = "kafka")]
+async fn on_kafka(config: &KafkaConfig) -> Result<Pipeline> {
+    use skein_storage::kafka::{KafkaBus, KafkaSource};
+    let bus = Arc::new(KafkaBus::open(config).await?);
+    let source = Arc::new(KafkaSource::open(config).await?);
+    Ok(Pipeline { bus, source })
+}
+
+#[cfg(not(feature = "kafka"))]
+async fn on_kafka(_: &KafkaConfig) -> Result<Pipeline> {
+    anyhow::bail!("kafka.brokers is set, but this program was built without Kafka: build it with `--features kafka`")
+}
+
+/// For `skein doctor`.
+pub mod reach {
+    use super::*;
+    use anyhow::{Context, anyhow};
+    use std::net::{TcpStream, ToSocketAddrs};
+    use std::time::Duration;
+
+    const PATIENCE: Duration = Duration::from_secs(3);
+
+    #[cfg(feature = "redis")]
+    pub async fn redis(config: &RedisConfig) -> Result<()> {
+        Ok(skein_storage::redis::Redis::open(config).await.map(drop)?)
+    }
+
+    #[cfg(not(feature = "redis"))]
+    pub async fn redis(config: &RedisConfig) -> Result<()> {
+        on_redis(config).await.map(drop)
+    }
+
+    #[cfg(feature = "kafka")]
+    pub async fn kafka(config: &KafkaConfig) -> Result<()> {
+        Ok(skein_storage::kafka::reach(config, PATIENCE).await?)
+    }
+
+    #[cfg(not(feature = "kafka"))]
+    pub async fn kafka(config: &KafkaConfig) -> Result<()> {
+        on_kafka(config).await.map(drop)
+    }
+
+    /// Whether something listens there. Nothing is asked of it: to open the store would change its tables.
+    pub fn database(url: &str) -> Result<()> {
+        let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next()).unwrap_or_default();
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        anyhow::ensure!(!host.is_empty(), "storage.mysql.url names no host");
+        let address = if host.contains(':') { host.to_owned() } else { format!("{host}:3306") };
+        let mut found = address.to_socket_addrs().with_context(|| format!("look up {host}"))?;
+        let found = found.next().ok_or_else(|| anyhow!("{host} has no address"))?;
+        TcpStream::connect_timeout(&found, PATIENCE).map(drop).with_context(|| format!("connect to {address}"))
+    }
+}

@@ -1,7 +1,7 @@
-//! The storage ports made true: on SQLite, and in memory for what need not survive.
+//! The storage ports made true: in SQL, on SQLite or MySQL, and in memory or on Redis for what need not survive.
 //!
-//! Owns the data folder, the schema and its migrations, the one group-committing writer and the bounded readers, and
-//! the in-memory registries of whoever runs in one process. Leaves every judgement (who may do what) to logic: the
+//! Owns the data folder or the database, the schemas and their migrations, the one group-committing writer and the bounded
+//! readers, and the registries. Leaves every judgement (who may do what) to logic: the
 //! store refuses only what would break its own promises.
 //!
 //! **Invariant:** every write goes through the writer; `Ok` means on disk.

@@ -59,9 +59,16 @@ impl Session {
                 session.control("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
                 // The first statement opens the snapshot.
                 session.control("SET SESSION autocommit = 0")?;
+                // The server, too, gives up on what nobody waits for any more; each of the two has its own word for it.
+                if session.control("SET SESSION max_statement_time = 6").is_err() {
+                    session.control("SET SESSION max_execution_time = 6000")?;
+                }
             }
             // A statement sees what was committed before it, so nothing older than the locks taken first.
-            Purpose::Write => session.control("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?,
+            Purpose::Write => {
+                session.control("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                session.control("SET SESSION innodb_lock_wait_timeout = 10")?;
+            }
         }
         Ok(session)
     }

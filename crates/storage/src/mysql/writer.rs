@@ -8,7 +8,8 @@
 //! **Invariant:** a batch is run again only if its transaction was surely rolled back: a deadlock, a lock that was waited for
 //! in vain, a connection lost before the commit was sent. What becomes of a commit that got no answer nobody knows:
 //! each caller hears `retry_same_key`.
-//! **Invariant:** while the server cannot be reached a batch waits at most [`PATIENCE`]; then it is refused.
+//! **Invariant:** while the server cannot be reached, or another node has the lock, a batch waits at most [`PATIENCE`] and one
+//! more try; then it is refused.
 
 use super::batch;
 use super::session::{Purpose, Session};
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 /// For one batch, with everything that is tried again.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// For the statements of one try.
-const TRY_PATIENCE: Duration = Duration::from_secs(60);
+const TRY_PATIENCE: Duration = Duration::from_secs(12);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// Fewer go one by one: reading ahead for them costs more than it saves.

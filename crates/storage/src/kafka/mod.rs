@@ -39,6 +39,8 @@ impl Config {
     fn client(&self) -> ClientConfig {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &self.brokers).set("client.id", "skein").set("socket.keepalive.enable", "true");
+        // A broker that comes back is found within a second.
+        client.set("reconnect.backoff.max.ms", "1000");
         client
     }
 }

@@ -1,7 +1,7 @@
 //! Connections to Redis: a bounded pool for one server or a cluster, time-outs, and the clock of the server.
 //!
 //! **Bound:** `connections` of them; who waits longer than `wait_ms` for one is answered `busy`. A call has
-//! `timeout_ms`; a connection that was idle for a while is asked for a sign of life before it is used, a dead one is
+//! `timeout_ms`; a connection that was idle for a while is asked for a sign of life before it is used, one that failed is
 //! replaced.
 
 use super::Config;
@@ -87,7 +87,8 @@ impl Redis {
 
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let mut connection = self.connection().await?;
-        command.query_async(&mut *connection).await.map_err(failed)
+        let answer = command.query_async(&mut *connection).await;
+        self.settled(connection, answer)
     }
 
     /// Independent commands, answers in their order: one round trip to a server; on a cluster each goes to its node.
@@ -101,13 +102,15 @@ impl Redis {
             for command in commands {
                 pipeline.add_command(command);
             }
-            return pipeline.query_async(server).await.map_err(failed);
+            let answer = pipeline.query_async(server).await;
+            return self.settled(connection, answer);
         }
         let answers = commands.into_iter().map(|command| {
             let mut connection = connection.clone();
             async move { command.query_async(&mut connection).await }
         });
-        futures_util::stream::iter(answers).buffered(AT_ONCE).try_collect().await.map_err(failed)
+        let answer = futures_util::stream::iter(answers).buffered(AT_ONCE).try_collect().await;
+        self.settled(connection, answer)
     }
 
     /// As [`Self::all`], for scripts.
@@ -118,12 +121,27 @@ impl Redis {
             let mut connection = connection.clone();
             answers.push(async move { script.invoke_async(&mut connection).await }.boxed());
         }
-        futures_util::stream::iter(answers).buffered(AT_ONCE).try_collect().await.map_err(failed)
+        let answer = futures_util::stream::iter(answers).buffered(AT_ONCE).try_collect().await;
+        self.settled(connection, answer)
     }
 
     pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
         let mut connection = self.connection().await?;
-        script.invoke_async(&mut *connection).await.map_err(failed)
+        let answer = script.invoke_async(&mut *connection).await;
+        self.settled(connection, answer)
+    }
+
+    /// A connection that failed is not used again; if it broke, those that wait broke with it.
+    fn settled<T>(&self, connection: managed::Object<Manager>, answer: redis::RedisResult<T>) -> Result<T> {
+        answer.map_err(|error| {
+            if error.is_unrecoverable_error() || error.is_timeout() {
+                drop(managed::Object::take(connection));
+            }
+            if error.is_unrecoverable_error() {
+                self.pool.retain(|_, _| false);
+            }
+            failed(error)
+        })
     }
 
     async fn connection(&self) -> Result<managed::Object<Manager>> {

@@ -16,7 +16,7 @@ use futures_util::future::join_all;
 use skein_domain::account::{Ended, Session};
 use skein_domain::door::{CALL_DEADLINE_MS, Comets};
 use skein_domain::fault::{Fault, planted};
-use skein_domain::id::{ConversationId, NodeId, Revision, SessionId, Shard, Uid};
+use skein_domain::id::{ConversationId, Generation, NodeId, Revision, SessionId, Shard, Uid};
 use skein_domain::port::{Route, SessionRegistry};
 use skein_domain::push::{Batch, ConnectionRef, Control, Delivered, Envelope, Origin, Push, Target};
 use skein_domain::trace::Trace;
@@ -93,7 +93,15 @@ impl Fanout {
         let ids: Vec<SessionId> = sessions.iter().map(|session| session.id).collect();
         match self.inner.registry.of_sessions(&ids).await {
             Ok(routes) => self.close(&routes, reason).await,
-            Err(error) => tracing::warn!(%error, "connections of ended sessions not found"),
+            Err(error) => {
+                tracing::warn!(%error, "connections of ended sessions not found; every node is told");
+                // With the registry away no renewal would find the entries gone either.
+                let up_to = Generation(i64::MAX);
+                let close = |session: &SessionId| Control::Close { session: *session, up_to, reason };
+                for node in self.inner.comets.nodes() {
+                    self.order(node, ids.iter().map(close).collect()).await;
+                }
+            }
         }
     }
 

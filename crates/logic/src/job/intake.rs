@@ -5,24 +5,27 @@
 //! done, so a crash repeats records and misses none.
 //!
 //! **Bound:** [`UNDER_WAY_MAX`] records taken and not done; beyond it nothing is taken. A record is tried [`TRIES`] times and
-//! then set aside; what cannot be read is set aside at once. Setting aside is tried until it works: until then its
+//! then set aside, or for [`AWAY_MAX`] if what fails is an engine that is away; what cannot be read is set aside at once. Setting aside is tried until it works: until then its
 //! partition is not reported further.
 
 use crate::job::dispatch::{Dispatch, Lane};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use skein_domain::Result;
 use skein_domain::port::{Consumed, LogSource};
+use skein_domain::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const UNDER_WAY_MAX: usize = 4_096;
 const TAKEN_AT_ONCE: usize = 512;
 const TRIES: u32 = 3;
 const TRY_PAUSE: Duration = Duration::from_millis(100);
+const TRY_PAUSES_MAX: u32 = 10;
+const AWAY_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_secs(1);
 
 pub struct Intake {
@@ -134,14 +137,20 @@ impl Intake {
     }
 }
 
+/// The record is not to blame, and those behind it would fare no better.
+fn is_away(error: &Error) -> bool {
+    matches!(error.code, Code::Unavailable | Code::Busy | Code::Timeout)
+}
+
 async fn tries(dispatch: &Dispatch, record: &Consumed) -> Result<()> {
     let Some(read) = &record.record else { return Ok(()) };
+    let away_until = Instant::now() + AWAY_MAX;
     let mut nth = 1;
     loop {
         match dispatch.one(read.clone()).await {
-            Err(error) if nth < TRIES => {
+            Err(error) if nth < TRIES || (is_away(&error) && Instant::now() < away_until) => {
                 tracing::warn!(%error, nth, "record not fanned out");
-                tokio::time::sleep(TRY_PAUSE * nth).await;
+                tokio::time::sleep(TRY_PAUSE * nth.min(TRY_PAUSES_MAX)).await;
                 nth += 1;
             }
             outcome => return outcome,

@@ -29,6 +29,8 @@ async fn the_sixty_fifth_command_waits_for_a_reply() {
     // All 80 have been sent; what keeps the others is the bound, so nothing more can be awaited.
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(world.logic.asked(), 64);
+    let states = world.hub.connections_of(skein_domain::id::Uid(1));
+    assert_eq!(states.iter().map(|state| state.in_flight).collect::<Vec<_>>(), [64], "{states:?}");
     Script::reopen(&world.logic.gate);
     for seq in seqs {
         assert!(matches!(client.reply(seq).await, Reply::Done(_)));

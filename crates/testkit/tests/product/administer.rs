@@ -1,8 +1,10 @@
 //! `skein admin`, typed at the data folder of a running server, and what its people see of it.
 
 use crate::accounts::log_in;
-use crate::town::{Town, program};
+use crate::town::{Town, program, until};
 use skein_protocol::close::CloseCode;
+use skein_protocol::frame::Frame;
+use skein_protocol::{Codec, Request, v1};
 use skein_server::admin::Verb;
 use skein_testkit::wire::Transport;
 use std::process::Output;
@@ -83,4 +85,37 @@ async fn what_cannot_be_done_says_so_and_how_to_start_a_server() {
     let typed = said.split('`').nth(1).unwrap_or_else(|| panic!("{said}")).split(" serve").next().unwrap();
     let help = Command::new("sh").arg("-c").arg(format!("{typed} serve --help")).output().await.unwrap();
     assert!(help.status.success(), "{said}");
+}
+
+#[tokio::test]
+async fn what_each_connection_of_a_user_is_doing_can_be_read() {
+    let town = Town::of(&["ann", "ann/mobile", "bob"]).start().await;
+    let states = async || town.admin(Verb::Connections { user: "ann@example.org".into() }).await;
+    assert_eq!(states().await, serde_json::json!([]), "nobody is there");
+
+    let mut desktop = town.line("ann").await;
+    let mut mobile = town.line_over(Transport::WebSocketText, "ann/mobile").await;
+    let room = v1::CreateRoom { key: "r".into(), room_name: "hall".into(), ..Default::default() };
+    desktop.ask(Request::CreateRoom(room)).await;
+    mobile.ask(Request::ListRooms(v1::ListRooms { watch: true, ..Default::default() })).await;
+    // The first ten bytes of a frame of sixteen.
+    let beat = Frame::request(&Request::Heartbeat(v1::Heartbeat {}), 1_000, Codec::Protobuf).unwrap().encode();
+    desktop.mouth.write(&beat[..10]).await.unwrap();
+
+    let of = |states: &serde_json::Value, transport: &str| {
+        let found = states.as_array().unwrap().iter().find(|state| state["transport"] == transport);
+        found.unwrap_or_else(|| panic!("no {transport} in {states}")).clone()
+    };
+    until("half a frame has arrived", async || of(&states().await, "tcp")["unread_bytes"] == 10).await;
+    let (tcp, websocket) = (of(&states().await, "tcp"), of(&states().await, "websocket"));
+    assert_eq!((&tcp["form"], &tcp["class"], tcp["rooms"].as_array().unwrap().len()), (&"protobuf".into(), &"desktop".into(), 1), "{tcp}");
+    assert_eq!((&websocket["form"], &websocket["watches_rooms"]), (&"text".into(), &true.into()), "{websocket}");
+    for state in [&tcp, &websocket] {
+        assert_eq!((&state["in_flight"], &state["queue_bytes"], &state["resyncing"]), (&0.into(), &0.into(), &false.into()), "{state}");
+        assert!(state["heard_ms_ago"].as_u64().unwrap() < 20_000, "{state}");
+    }
+    let printed = did(&town, &["connections", &town.uid("ann").to_string()]).await;
+    assert!(printed.lines().count() == 3 && printed.contains("websocket"), "{printed}");
+    drop((desktop, mobile));
+    until("both are gone", async || states().await == serde_json::json!([])).await;
 }

@@ -8,6 +8,7 @@
 //! - [`chat`]: order, restarts, cut links, whoever is away.
 //! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
 //! - [`contacts`]: friendship live, and long lists.
+//! - [`former`]: what somebody who was removed still sees.
 //! - [`goim`]: a client of goim's own protocol.
 //! - [`long`]: in the long run, and in a crowd; in full in `cargo xtask soak`.
 //! - [`operate`]: configuration, the data folder, administration, metrics.
@@ -25,6 +26,7 @@ mod bot;
 mod chat;
 mod connections;
 mod contacts;
+mod former;
 mod goim;
 mod http;
 mod line;

@@ -30,6 +30,8 @@ pub const METRICS: &[Metric] = &[
     counter("skein_traces_forgotten_total", "", "Traces that end at their commit because too many were under way"),
     counter("skein_pushes_total", "code", "Requests of the push API; `code` is `ok` or the error code"),
     counter("skein_push_scheduled_total", "outcome", "Pushes whose time came: fired, expired or given up"),
+    gauge("skein_intake_under_way", "", "Records taken from the log and not done"),
+    counter("skein_intake_failures_total", "", "Reads of the log that failed"),
     gauge("skein_live_waiting", "", "Transient pushes waiting for their lane"),
     gauge("skein_live_lanes", "", "Lanes of transient pushes with something under way"),
     histogram("skein_live_batch_messages", "", "Transient pushes that left together"),

@@ -29,6 +29,14 @@ test("a reader who scrolled up is left where they are", () => {
   expect(follow.appended(1)).toBe(true);
 });
 
+test("a small move upwards lets go, and a move downwards takes hold again", () => {
+  const follow = new Follow();
+  follow.scrolled(20, true);
+  expect(follow.grew()).toBe(false);
+  follow.scrolled(12, false);
+  expect(follow.grew()).toBe(true);
+});
+
 test("content growing below is no scroll upwards", () => {
   const follow = new Follow();
   follow.scrolled(400, false);

@@ -28,10 +28,14 @@ export class Follow {
     return this.atEnd;
   }
 
-  /** The list was scrolled to where so many pixels are left below. Only a move upwards lets go of the end. */
+  /**
+   * The list was scrolled to where so many pixels are left below. Any move upwards lets go of the end, or messages that
+   * come in would take small moves back; a move downwards to near the end takes hold of it again.
+   */
   scrolled(leftPx: number, upwards: boolean): void {
-    if (leftPx <= NEAR_END_PX) this.atEnd = true;
+    if (leftPx <= 1) this.atEnd = true;
     else if (upwards) this.atEnd = false;
+    else if (leftPx <= NEAR_END_PX) this.atEnd = true;
   }
 
   /** The list was placed somewhere on purpose: opened, or jumped to a message. */

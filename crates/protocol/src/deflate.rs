@@ -6,10 +6,18 @@
 use bytes::Bytes;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
-use crate::frame::FrameError;
-
 /// Below this a body is sent as it is: the gain would not be worth the work.
 pub const BODY_BYTES_MIN: usize = 512;
+
+/// Why a body cannot be made as it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum InflateError {
+    /// It is at least so long.
+    TooLarge {
+        len: usize,
+    },
+    Damaged,
+}
 
 /// `None` when the body is small or would not become shorter.
 pub(crate) fn deflate(body: &[u8]) -> Option<Vec<u8>> {
@@ -26,7 +34,7 @@ pub(crate) fn deflate(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// The whole of `deflated` must be one stream.
-pub(crate) fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Bytes, FrameError> {
+pub(crate) fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Bytes, InflateError> {
     let mut out = Vec::with_capacity(deflated.len().saturating_mul(4).min(bytes_max));
     let mut stream = Decompress::new(false);
     loop {
@@ -34,10 +42,10 @@ pub(crate) fn inflate(deflated: &[u8], bytes_max: usize) -> Result<Bytes, FrameE
         let status = stream.decompress_vec(&deflated[taken..], &mut out, FlushDecompress::Finish);
         let all_taken = stream.total_in() as usize == deflated.len();
         match status {
-            _ if out.len() > bytes_max => return Err(FrameError::TooLarge { len: out.len(), max: bytes_max }),
+            _ if out.len() > bytes_max => return Err(InflateError::TooLarge { len: out.len() }),
             Ok(Status::StreamEnd) if all_taken => return Ok(out.into()),
             Ok(Status::Ok | Status::BufError) if out.len() == out.capacity() => grow(&mut out, bytes_max),
-            _ => return Err(FrameError::Deflate),
+            _ => return Err(InflateError::Damaged),
         }
     }
 }
@@ -84,20 +92,20 @@ mod tests {
         let bomb = deflate(&vec![0; 10 * 1024 * 1024]).expect("zeros become shorter");
         let one_more = |max| deflate(&vec![0; max + 1]).expect("zeros become shorter");
         for max in [511, 4096, 65_520] {
-            let refused = Err(FrameError::TooLarge { len: max + 1, max });
+            let refused = Err(InflateError::TooLarge { len: max + 1 });
             assert_eq!(inflate(&bomb, max), refused);
             assert_eq!(inflate(&one_more(max), max), refused);
         }
-        assert!(matches!(inflate(&bomb, 0), Err(FrameError::TooLarge { max: 0, .. })));
+        assert!(matches!(inflate(&bomb, 0), Err(InflateError::TooLarge { .. })));
     }
 
     #[test]
     fn a_cut_a_tail_and_rubbish_are_refused() {
         let deflated = deflate(&[7; 4096]).expect("shorter");
         for len in 0..deflated.len() {
-            assert_eq!(inflate(&deflated[..len], 4096), Err(FrameError::Deflate), "cut at {len}");
+            assert_eq!(inflate(&deflated[..len], 4096), Err(InflateError::Damaged), "cut at {len}");
         }
-        assert_eq!(inflate(&[&deflated[..], b"x"].concat(), 4096), Err(FrameError::Deflate));
+        assert_eq!(inflate(&[&deflated[..], b"x"].concat(), 4096), Err(InflateError::Damaged));
         assert!(inflate(&noise(600), 4096).is_err());
     }
 }

@@ -20,7 +20,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::close::CloseCode;
 use crate::codec::{Codec, EncodeError};
-use crate::deflate;
+use crate::deflate::{self, InflateError};
 use crate::error::ErrorCode;
 use crate::op::Op;
 use crate::table::{Push, Reply, Request};
@@ -221,7 +221,11 @@ impl FrameHeader {
     }
 
     fn with_deflated(self, deflated: &[u8], limits: Limits) -> Result<Frame, FrameError> {
-        let body = deflate::inflate(deflated, limits.body_bytes_max)?;
+        let max = limits.body_bytes_max;
+        let body = deflate::inflate(deflated, max).map_err(|error| match error {
+            InflateError::TooLarge { len } => FrameError::TooLarge { len, max },
+            InflateError::Damaged => FrameError::Deflate,
+        })?;
         Ok(Self { ver: self.ver & !DEFLATED, ..self }.with_body(body))
     }
 

@@ -173,7 +173,7 @@ fn halves(data: &[u8]) -> [&[u8]; 2] {
 }
 
 /// Everything a decoder makes of a stream that arrives in these pieces, and how it ends.
-fn frames_of(pieces: &[&[u8]], limits: frame::Limits, strictness: Strictness) -> (Vec<Frame>, Option<FrameError>) {
+pub fn frames_of(pieces: &[&[u8]], limits: frame::Limits, strictness: Strictness) -> (Vec<Frame>, Option<FrameError>) {
     let decoder = FrameDecoder::new(limits, strictness);
     let mut buf = BytesMut::new();
     let mut frames = Vec::new();
@@ -190,7 +190,8 @@ fn frames_of(pieces: &[&[u8]], limits: frame::Limits, strictness: Strictness) ->
     (frames, None)
 }
 
-fn messages_of(pieces: &[&[u8]], role: Role, limits: websocket::Limits) -> (Vec<Message>, Option<WebSocketError>) {
+/// As [`frames_of`], of a WebSocket's stream.
+pub fn messages_of(pieces: &[&[u8]], role: Role, limits: websocket::Limits) -> (Vec<Message>, Option<WebSocketError>) {
     let mut decoder = Decoder::new(role, limits);
     let mut buf = BytesMut::new();
     let mut messages = Vec::new();

@@ -5,18 +5,16 @@
 //!
 //! Well-formed text costs one pass. What is wrong is read once more, as a tree, to find the place.
 
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, EnumAccess, Error as _, Expected, IgnoredAny, MapAccess, SeqAccess, Unexpected, VariantAccess,
-    Visitor,
-};
-use serde::{Deserializer, forward_to_deserialize_any};
+mod fault;
+mod node;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
-use std::fmt;
 
 use crate::error::ErrorCode;
+use node::Node;
 
-/// Characters of a peer's field name that are quoted.
-const QUOTED_CHARS_MAX: usize = 64;
+pub use fault::Fault;
 
 /// Why a text was not read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +39,7 @@ impl JsonError {
     }
 
     pub(crate) fn field(name: &'static str, problem: impl Into<String>) -> Self {
-        JsonError::Shape(Fault { path: vec![Step::Field(name.to_owned())], problem: problem.into() })
+        JsonError::Shape(Fault::here(problem).in_field(name))
     }
 
     pub(crate) fn twice() -> Self {
@@ -49,7 +47,7 @@ impl JsonError {
     }
 
     fn whole(problem: &str) -> Self {
-        JsonError::Shape(Fault { path: Vec::new(), problem: problem.to_owned() })
+        JsonError::Shape(Fault::here(problem))
     }
 }
 
@@ -83,7 +81,7 @@ pub fn from_parameters<T: DeserializeOwned>(parameters: Vec<(String, String)>) -
             return Err(JsonError::Shape(Fault::here("is there twice").in_field(&name)));
         }
     }
-    T::deserialize(Node { value: &Value::Object(fields), is_text: true }).map_err(JsonError::Shape)
+    T::deserialize(Node::of_text(&Value::Object(fields))).map_err(JsonError::Shape)
 }
 
 pub(crate) fn starts_an_object(text: &[u8]) -> bool {
@@ -99,311 +97,12 @@ fn tree(text: &[u8]) -> Result<Value, JsonError> {
     serde_json::from_slice(text).map_err(|_| JsonError::whole("is nested too deeply or has a number out of range"))
 }
 
-// === what is wrong, and where ===
-
-/// A place in a JSON object, and what is wrong there.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    /// From the outside in.
-    path: Vec<Step>,
-    problem: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Step {
-    Field(String),
-    Item(usize),
-}
-
-impl Fault {
-    fn here(problem: impl Into<String>) -> Self {
-        Self { path: Vec::new(), problem: problem.into() }
-    }
-
-    fn must_be(what: &str) -> Self {
-        Self::here(format!("must be {what}"))
-    }
-
-    fn in_field(mut self, name: &str) -> Self {
-        self.path.insert(0, Step::Field(name.chars().take(QUOTED_CHARS_MAX).collect()));
-        self
-    }
-
-    fn in_item(mut self, nth: usize) -> Self {
-        self.path.insert(0, Step::Item(nth));
-        self
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.path.is_empty() {
-            f.write_str("the message")?;
-        }
-        for (depth, step) in self.path.iter().enumerate() {
-            match step {
-                Step::Field(name) if depth == 0 => f.write_str(name)?,
-                Step::Field(name) => write!(f, ".{name}")?,
-                Step::Item(nth) => write!(f, "[{nth}]")?,
-            }
-        }
-        write!(f, " {}", self.problem)
-    }
-}
-
-impl std::error::Error for Fault {}
-
-impl serde::de::Error for Fault {
-    /// Of readers with a rule of their own. What the standard library says of numbers is said in our words.
-    fn custom<T: fmt::Display>(message: T) -> Self {
-        let message = message.to_string();
-        let of_numbers = ["invalid digit", "number too", "cannot parse", "invalid float", "number would be", "data did not match"];
-        if of_numbers.iter().any(|start| message.starts_with(start)) {
-            return Self::must_be("a number, or the same as a decimal string, in its range");
-        }
-        Self::here(format!("is wrong: {message}"))
-    }
-
-    fn invalid_type(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::must_be(&plain(expected))
-    }
-
-    fn invalid_value(_: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self::must_be(&plain(expected))
-    }
-
-    fn invalid_length(_: usize, _: &dyn Expected) -> Self {
-        Self::here("has the wrong number of items")
-    }
-
-    fn unknown_variant(_: &str, known: &'static [&'static str]) -> Self {
-        Self::must_be(&format!("one of {}", known.join(", ")))
-    }
-
-    fn unknown_field(field: &str, _: &'static [&'static str]) -> Self {
-        Self::here("is not known here").in_field(field)
-    }
-
-    fn missing_field(field: &'static str) -> Self {
-        Self::here("is missing").in_field(field)
-    }
-
-    fn duplicate_field(field: &'static str) -> Self {
-        Self::here("is there twice").in_field(field)
-    }
-}
-
-/// What a reader expects, without the names of Rust's types.
-fn plain(expected: &dyn Expected) -> String {
-    let text = expected.to_string();
-    match text.split(' ').next().unwrap_or_default() {
-        "i8" | "i16" | "i32" | "i64" | "u8" | "u16" | "u32" | "u64" | "usize" | "integer" => "a whole number in its range".into(),
-        "f32" | "f64" => "a number".into(),
-        "struct" | "map" | "newtype" | "enum" => "an object".into(),
-        _ if text == "a string" => "text".into(),
-        _ => text,
-    }
-}
-
-// === the tree as serde sees it ===
-
-#[derive(Clone, Copy)]
-struct Node<'de> {
-    value: &'de Value,
-    /// Everything is written as text, numbers too.
-    is_text: bool,
-}
-
-impl<'de> Node<'de> {
-    fn of(value: &'de Value) -> Self {
-        Self { value, is_text: false }
-    }
-}
-
-fn scalar<'de, V: Visitor<'de>>(value: &Value, visitor: V) -> Result<V::Value, Fault> {
-    match value {
-        Value::Bool(value) => visitor.visit_bool(*value),
-        Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(number), _) => visitor.visit_u64(number),
-            (_, Some(number)) => visitor.visit_i64(number),
-            _ => visitor.visit_f64(number.as_f64().unwrap_or(f64::NAN)),
-        },
-        _ => visitor.visit_unit(),
-    }
-}
-
-macro_rules! only {
-    ($($method:ident $kind:pat => $what:literal),+ $(,)?) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            match self.value {
-                $kind => self.deserialize_any(visitor),
-                _ => Err(Fault::must_be($what)),
-            }
-        }
-    )+};
-}
-
-macro_rules! only_scalars {
-    ($($method:ident $kind:pat => $what:literal),+ $(,)?) => {$(
-        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-            match self.value {
-                $kind => scalar(self.value, visitor),
-                Value::String(text) if self.is_text => match serde_json::from_str(text) {
-                    Ok(value @ $kind) => scalar(&value, visitor),
-                    _ => Err(Fault::must_be($what)),
-                },
-                _ => Err(Fault::must_be($what)),
-            }
-        }
-    )+};
-}
-
-impl<'de> Deserializer<'de> for Node<'de> {
-    type Error = Fault;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        match self.value {
-            Value::Null | Value::Bool(_) | Value::Number(_) => scalar(self.value, visitor),
-            Value::String(text) => visitor.visit_borrowed_str(text),
-            Value::Array(items) => visitor.visit_seq(Items { left: items.iter().enumerate() }),
-            Value::Object(fields) => visitor.visit_map(Fields { left: fields.iter(), value: None, is_text: self.is_text }),
-        }
-    }
-
-    only_scalars! {
-        deserialize_bool Value::Bool(_) => "true or false",
-        deserialize_i8 Value::Number(_) => "a whole number",
-        deserialize_i16 Value::Number(_) => "a whole number",
-        deserialize_i32 Value::Number(_) => "a whole number",
-        deserialize_i64 Value::Number(_) => "a whole number",
-        deserialize_u8 Value::Number(_) => "a whole number",
-        deserialize_u16 Value::Number(_) => "a whole number",
-        deserialize_u32 Value::Number(_) => "a whole number",
-        deserialize_u64 Value::Number(_) => "a whole number",
-        deserialize_f32 Value::Number(_) => "a number",
-        deserialize_f64 Value::Number(_) => "a number",
-    }
-
-    only! {
-        deserialize_char Value::String(_) => "one character",
-        deserialize_str Value::String(_) => "text",
-        deserialize_string Value::String(_) => "text",
-        deserialize_seq Value::Array(_) => "a list",
-        deserialize_map Value::Object(_) => "an object",
-    }
-
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
-        if self.value.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Fault> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(self, _: &'static str, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        self.deserialize_map(visitor)
-    }
-
-    fn deserialize_enum<V: Visitor<'de>>(self, _: &'static str, known: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        match self.value {
-            Value::String(name) => visitor.visit_enum(Choice { name, value: None }),
-            Value::Object(fields) if fields.len() == 1 => match fields.iter().next() {
-                Some((name, value)) => visitor.visit_enum(Choice { name, value: Some(Node::of(value)) }),
-                None => Err(Fault::unknown_variant("", known)),
-            },
-            _ => Err(Fault::must_be(&format!("one of {}", known.join(", ")))),
-        }
-    }
-
-    forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct tuple tuple_struct identifier ignored_any }
-}
-
-struct Items<'de> {
-    left: std::iter::Enumerate<std::slice::Iter<'de, Value>>,
-}
-
-impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Fault;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        let Some((nth, item)) = self.left.next() else { return Ok(None) };
-        seed.deserialize(Node::of(item)).map(Some).map_err(|fault| fault.in_item(nth))
-    }
-}
-
-struct Fields<'de> {
-    left: <&'de Map<String, Value> as IntoIterator>::IntoIter,
-    value: Option<(&'de str, &'de Value)>,
-    is_text: bool,
-}
-
-impl<'de> MapAccess<'de> for Fields<'de> {
-    type Error = Fault;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, Fault> {
-        let Some((name, value)) = self.left.next() else { return Ok(None) };
-        self.value = Some((name, value));
-        seed.deserialize(serde::de::value::BorrowedStrDeserializer::new(name)).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Fault> {
-        match self.value.take() {
-            Some((name, value)) => seed.deserialize(Node { value, is_text: self.is_text }).map_err(|fault| fault.in_field(name)),
-            None => Err(Fault::must_be("an object")),
-        }
-    }
-}
-
-/// A word, or an object with one field whose name is the word.
-struct Choice<'de> {
-    name: &'de str,
-    value: Option<Node<'de>>,
-}
-
-impl<'de> Choice<'de> {
-    fn value(&self) -> Result<Node<'de>, Fault> {
-        self.value.ok_or_else(|| Fault::must_be(&format!("an object with the field {}", self.name)))
-    }
-}
-
-impl<'de> EnumAccess<'de> for Choice<'de> {
-    type Error = Fault;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Fault> {
-        let name = serde::de::value::BorrowedStrDeserializer::new(self.name);
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Choice<'de> {
-    type Error = Fault;
-
-    fn unit_variant(self) -> Result<(), Fault> {
-        match self.value {
-            None | Some(Node { value: Value::Null, .. }) => Ok(()),
-            Some(_) => Err(Fault::must_be("a word")),
-        }
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Fault> {
-        seed.deserialize(self.value()?).map_err(|fault| fault.in_field(self.name))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, _: usize, visitor: V) -> Result<V::Value, Fault> {
-        self.value()?.deserialize_seq(visitor).map_err(|fault| fault.in_field(self.name))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, _: &'static [&'static str], visitor: V) -> Result<V::Value, Fault> {
-        self.value()?.deserialize_map(visitor).map_err(|fault| fault.in_field(self.name))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::v1;
     use serde::Deserialize;
+    use std::fmt;
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Outer {

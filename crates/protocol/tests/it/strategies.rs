@@ -1,11 +1,13 @@
 //! Random protocol material for the property tests, and streams that arrive in pieces.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use skein_protocol::frame::{Frame, FrameDecoder, FrameError, Limits, Strictness};
-use skein_protocol::websocket::{self, Decoder, Message, Role, WebSocketError};
+use skein_protocol::frame::Frame;
 use skein_protocol::{Op, Request, v1};
+
+/// What decoders make of pieces.
+pub use skein_protocol::fuzzing::{frames_of as frames, messages_of as messages};
 
 /// Bodies on both sides of the sizes at which something changes.
 pub fn body() -> impl Strategy<Value = Bytes> {
@@ -54,40 +56,4 @@ pub fn pieces<'a>(stream: &'a [u8], cuts: &[usize]) -> Vec<&'a [u8]> {
     }
     pieces.push(rest);
     pieces
-}
-
-/// What a TCP decoder makes of pieces, and the error that ends it.
-pub fn frames(pieces: &[&[u8]], limits: Limits, strictness: Strictness) -> (Vec<Frame>, Option<FrameError>) {
-    let decoder = FrameDecoder::new(limits, strictness);
-    let mut buf = BytesMut::new();
-    let mut frames = Vec::new();
-    for piece in pieces {
-        buf.extend_from_slice(piece);
-        loop {
-            match decoder.decode(&mut buf) {
-                Ok(Some(frame)) => frames.push(frame),
-                Ok(None) => break,
-                Err(error) => return (frames, Some(error)),
-            }
-        }
-    }
-    (frames, None)
-}
-
-/// What a WebSocket decoder makes of pieces, and the error that ends it.
-pub fn messages(pieces: &[&[u8]], role: Role, limits: websocket::Limits) -> (Vec<Message>, Option<WebSocketError>) {
-    let mut decoder = Decoder::new(role, limits);
-    let mut buf = BytesMut::new();
-    let mut messages = Vec::new();
-    for piece in pieces {
-        buf.extend_from_slice(piece);
-        loop {
-            match decoder.decode(&mut buf) {
-                Ok(Some(message)) => messages.push(message),
-                Ok(None) => break,
-                Err(error) => return (messages, Some(error)),
-            }
-        }
-    }
-    (messages, None)
 }

@@ -135,6 +135,13 @@ describe("history", () => {
       return (await scrolls()) === before + 2;
     });
     await scroller(page).hover();
+    await page.mouse.wheel(0, -30);
+    await until("the small move is made", async () => (await left()) >= 29);
+    await bob.sayAll(chat, numbered(20, "below"));
+    await row(page, chat).getByText("below 20").waitFor();
+    await until("it is not taken back", async () => (await left()) > 200);
+    await page.locator(".to-end").click();
+    await line(page, "below 20").waitFor();
     await page.mouse.wheel(0, -900);
     await page.locator(".to-end").waitFor();
     const top = await scroller(page).evaluate((view) => view.scrollTop);

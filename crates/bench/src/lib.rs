@@ -3,6 +3,7 @@
 //! **Invariant:** every number is reported with a reference taken in the same run on the same disk, because machines
 //! differ and are shared. Nothing here asserts a speed. `push` has no reference: it is about what must be zero.
 
+pub mod find;
 pub mod idle;
 pub mod push;
 pub mod reference;

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use skein_bench::{idle, push, send};
+use skein_bench::{find, idle, push, send};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -55,6 +55,14 @@ enum What {
         #[arg(long, default_value_t = 60)]
         seconds: u64,
     },
+    /// People by the beginning of their name, beside a linear scan.
+    Find {
+        /// How many there are, one run each.
+        #[arg(long, value_delimiter = ',', default_value = "1000,10000,100000")]
+        people: Vec<usize>,
+        #[arg(long, default_value_t = 2_000)]
+        searches: usize,
+    },
     /// The reference of `idle`, in a process of its own.
     #[command(hide = true)]
     Echo,
@@ -80,6 +88,10 @@ async fn main() -> Result<()> {
             let plan = push::Plan { receivers, per_second: rate, time: Duration::from_secs(seconds) };
             let row = push::run(&plan, &folder).await?;
             tell(&push::table(&row), &row, json.as_deref())
+        }
+        What::Find { people, searches } => {
+            let rows = find::run(&find::Plan { people, searches }, &folder).await?;
+            tell(&find::table(&rows), &rows, json.as_deref())
         }
         What::Echo => idle::serve_echo().await,
     }

@@ -147,15 +147,42 @@ impl Variant {
         Self { transport, form, deflate: index & 8 != 0 }
     }
 
-    /// `None` when it has no form there: an enum number without a JSON name, or what is not for guests.
+    /// `None` when it has no form there: an enum number without a JSON name, what is not for guests, or a live message over
+    /// the size of a frame.
     pub fn push(self, push: &Push) -> Option<Bytes> {
-        let encoded = match (self.form, push) {
-            (Form::Frame(codec), push) => Frame::push(push, codec).map(|frame| self.dress(&frame)),
-            (Form::Text, push) => envelope::push(push).map(|text| server_frame(Opcode::Text, &text)),
-            (Form::Goim, Push::LivePush(push)) => return Some(self.goim(push)),
-            (Form::Goim, _) => return None,
+        match (self.form, push) {
+            (Form::Goim, Push::LivePush(push)) => Some(self.goim(push)),
+            (Form::Goim, _) => None,
+            (_, Push::LivePush(push)) => self.live(push),
+            _ => self.whole(push).map(|(bytes, _)| bytes),
+        }
+    }
+
+    /// And how large it is to its reader.
+    fn whole(self, push: &Push) -> Option<(Bytes, usize)> {
+        let encoded = match self.form {
+            Form::Frame(codec) => Frame::push(push, codec).map(|frame| (self.dress(&frame), frame.encoded_len())),
+            Form::Text => envelope::push(push).map(|text| (server_frame(Opcode::Text, &text), text.len())),
+            Form::Goim => return None,
         };
         encoded.inspect_err(|error| tracing::error!(%error, op = push.op().0, "push has no encoding")).ok()
+    }
+
+    /// Accounts read frames up to a size: more messages than fit come in several, and one that fits into none is left out.
+    fn live(self, push: &v1::LivePush) -> Option<Bytes> {
+        let (bytes, size) = self.whole(&Push::LivePush(push.clone()))?;
+        if size <= HEADER_BYTES + SKEIN_BODY_BYTES_MAX {
+            return Some(bytes);
+        }
+        let (first, second) = push.messages.split_at(push.messages.len() / 2);
+        if first.is_empty() {
+            return None;
+        }
+        let part = |messages: &[v1::LiveMessage]| self.live(&v1::LivePush { room: push.room.clone(), messages: messages.to_vec() });
+        match (part(first), part(second)) {
+            (Some(first), Some(second)) => Some([first, second].concat().into()),
+            (one, other) => one.or(other),
+        }
     }
 
     pub fn reply(self, reply: &Reply, request: Op, seq: i32) -> Option<Bytes> {
@@ -252,5 +279,20 @@ mod tests {
         assert_eq!(first.as_ptr(), second.as_ptr(), "the bytes are shared");
         let tcp = encoded.bytes(Variant { transport: Transport::Tcp, form: Form::Frame(Codec::Protobuf), deflate: false });
         assert_ne!(tcp.cloned(), Some(first));
+    }
+
+    #[test]
+    fn guests_share_one_encoding_per_transport_and_get_live_pushes_only() {
+        let messages = vec![v1::LiveMessage { operation: 7, content: None }];
+        let mut live = Encoded::new(Push::LivePush(v1::LivePush { room: "live://1".into(), messages }));
+        let guest = |transport| Variant { transport, form: Form::Goim, deflate: false };
+        for transport in [Transport::Tcp, Transport::WebSocket] {
+            let first = live.bytes(guest(transport)).cloned().expect("encodes");
+            let second = live.bytes(guest(transport)).cloned().expect("encodes");
+            assert_eq!(first.as_ptr(), second.as_ptr(), "the bytes are shared");
+        }
+        assert!(live.is_live());
+        let mut notice = Encoded::new(Push::Notice(v1::Notice::default()));
+        assert!(notice.bytes(guest(Transport::Tcp)).is_none() && !notice.is_live());
     }
 }

@@ -28,7 +28,7 @@ impl Account {
     }
 
     async fn hear(&mut self) -> Incoming {
-        let decoder = FrameDecoder::new(Limits { body_bytes_max: 1 << 20 }, Strictness::Skein);
+        let decoder = FrameDecoder::new(Limits::SKEIN, Strictness::Skein);
         let frame = tokio::time::timeout(std::time::Duration::from_secs(10), async {
             loop {
                 if let Some(frame) = decoder.decode(&mut self.buf).unwrap() {
@@ -147,6 +147,31 @@ async fn presence_is_told_to_those_who_asked() {
     world.push(room("live://1"), &[(1, b"x")]).await;
     does_not.hears("live://1", 1, "x").await;
     guest.hears_push(&[(1, b"x")]).await;
+}
+
+/// What an account's client does not read would end its connection.
+#[tokio::test]
+async fn a_batch_over_the_size_of_a_frame_comes_in_several_and_a_message_over_it_not_at_all() {
+    let world = World::plain().await;
+    let mut account = Account::log_in(&world, "7").await;
+    account.join("live://1", false).await;
+    let mut guest = world.guest(Via::Tcp, r#"{"room_id":"live://1"}"#).await;
+    let (body, huge) = (vec![b'x'; 10_000], vec![b'y'; 70_000]);
+    let mut messages: Vec<(i32, &[u8])> = (0..20).map(|nth| (nth, &body[..])).collect();
+    messages[7].1 = &huge;
+    assert_eq!(world.push(room("live://1"), &messages).await.queued, 2);
+    guest.hears_push(&messages).await;
+    let mut heard = Vec::new();
+    while heard.len() < 19 {
+        match account.push().await {
+            Push::LivePush(push) => heard.extend(push.messages.iter().map(|message| message.operation)),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(heard, (0..20).filter(|nth| *nth != 7).collect::<Vec<_>>());
+    let delivered = world.push(room("live://1"), &[(1, &huge)]).await;
+    assert_eq!((delivered.found, delivered.queued, delivered.dropped), (2, 1, 1));
+    guest.hears_push(&[(1, &huge)]).await;
 }
 
 /// Chat at the bound is taken back by a resync; a live push is gone, and costs chat nothing.

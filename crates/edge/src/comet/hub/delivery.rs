@@ -102,10 +102,6 @@ impl Hub {
                 self.meters.pushes_queued.increment(1);
                 self.meters.live_pushes_dropped.increment(older as u64);
             }
-            Offered::Dropped => {
-                delivered.dropped += 1;
-                self.meters.live_pushes_dropped.increment(1);
-            }
             Offered::LeftOut => {
                 delivered.resynced += 1;
                 self.meters.pushes_left_out.increment(1);
@@ -115,7 +111,12 @@ impl Hub {
                 self.meters.pushes_discarded.increment(discarded as u64 + 1);
                 self.meters.resyncs.increment(1);
             }
-            Offered::Closed | Offered::NotForIt => {}
+            Offered::NotForIt if !push.is_live() => {}
+            Offered::Dropped | Offered::NotForIt => {
+                delivered.dropped += 1;
+                self.meters.live_pushes_dropped.increment(1);
+            }
+            Offered::Closed => {}
         }
     }
 

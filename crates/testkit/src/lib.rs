@@ -2,6 +2,7 @@
 //!
 //! - [`server`]: a `skein serve` process, killed, stopped or cut off from power; [`cluster`]: all roles in one, or split.
 //! - [`seed`]: a data folder with people in it, made without HTTP and without password hashing.
+//! - [`database`]: a database of a real server, in place of the data folder.
 //! - [`wire`] and [`device`]: simulated devices, over real sockets.
 //! - [`live_crowd`]: a live room full of guests.
 //! - [`scenario`]: behaviour told in the words of the domain, from the same text for every topology.
@@ -11,6 +12,7 @@
 
 pub mod check;
 pub mod cluster;
+pub mod database;
 pub mod device;
 pub mod live_crowd;
 pub mod scenario;

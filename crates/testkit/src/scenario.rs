@@ -11,10 +11,11 @@
 //! # }
 //! ```
 //!
-//! The same text runs with every topology. What does not come true within [`PATIENCE`] fails the test, with what the devices
+//! The same text runs with every topology, on every engine. What does not come true within [`PATIENCE`] fails the test, with what the devices
 //! heard and what the servers logged.
 
 use crate::cluster::{Cluster, Part, Setup, Topology};
+use crate::database::{Database, Engine, shared_servers};
 use crate::device::deed::{Act, Deed, Outcome};
 use crate::device::{Board, Description, Device, Order};
 use crate::seed::Seed;
@@ -23,6 +24,7 @@ use anyhow::{Context, Result};
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{ConversationId, Uid};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -30,9 +32,22 @@ use tempfile::TempDir;
 const PATIENCE: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
+/// How a world is deployed, and on what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stage {
+    pub topology: Topology,
+    pub engine: Engine,
+}
+
+impl From<Topology> for Stage {
+    fn from(topology: Topology) -> Self {
+        Self { topology, engine: Engine::Sqlite }
+    }
+}
+
 /// A world before it begins: who there is.
 pub struct Draft {
-    topology: Topology,
+    stage: Stage,
     setup: Setup,
     devices: Vec<(String, Transport, Buffers)>,
     conversations: Vec<(String, Kind)>,
@@ -54,6 +69,8 @@ pub struct World {
     board: Board,
     keys: AtomicU32,
     folder: TempDir,
+    /// Removed after the servers that use it.
+    _database: Option<Database>,
 }
 
 /// One device of the world; named after its user, or `user/class` for a further one.
@@ -64,8 +81,8 @@ pub struct Hand<'w> {
 
 impl World {
     #[expect(clippy::new_ret_no_self, reason = "a world is drafted before it is started")]
-    pub fn new(topology: Topology) -> Draft {
-        Draft { topology, setup: Setup::default(), devices: Vec::new(), conversations: Vec::new() }
+    pub fn new(stage: impl Into<Stage>) -> Draft {
+        Draft { stage: stage.into(), setup: Setup::default(), devices: Vec::new(), conversations: Vec::new() }
     }
 
     /// The one device of a user who has one, or the named one: `ann`, `ann/mobile`.
@@ -84,6 +101,11 @@ impl World {
 
     pub fn endpoints(&self) -> Endpoints {
         self.cluster.address().borrow().expect("the world runs")
+    }
+
+    /// Where the core tells its metrics.
+    pub fn admin(&self) -> SocketAddr {
+        self.cluster.core().expect("the core runs").admin().expect("an admin listener")
     }
 
     pub async fn kill(&mut self, part: Part) {
@@ -162,13 +184,22 @@ impl Draft {
         self
     }
 
-    pub async fn start(self) -> Result<World> {
+    pub async fn start(mut self) -> Result<World> {
         let folder = tempfile::Builder::new().prefix("skein-world-").tempdir().context("make a folder")?;
-        let seed = Seed::open(&folder.path().join("data"))?;
+        let database = match self.stage.engine {
+            Engine::Sqlite => None,
+            Engine::Mariadb | Engine::Servers => Some(tokio::task::spawn_blocking(Database::make).await??),
+        };
+        self.setup.settings.extend(database.iter().flat_map(Database::settings));
+        if self.stage.engine == Engine::Servers {
+            self.setup.settings.extend(tokio::task::spawn_blocking(shared_servers).await??);
+        }
+        let config = database.as_ref().map(Database::config).cloned().unwrap_or_default();
+        let seed = Seed::open_on(&folder.path().join("data"), &config)?;
         let (users, tokens) = self.seed_people(&seed).await?;
         let conversations = self.seed_conversations(&seed, &users).await?;
         seed.close();
-        let mut cluster = Cluster::new(self.topology, folder.path(), self.setup.clone())?;
+        let mut cluster = Cluster::new(self.stage.topology, folder.path(), self.setup.clone())?;
         cluster.start(&skein_powercut::Options::default()).await?;
         let board = Board::default();
         let start = |(name, transport, buffers): &(String, Transport, Buffers)| {
@@ -178,7 +209,7 @@ impl Draft {
             (name.clone(), Device::start(description, cluster.address(), board.clone()))
         };
         let devices = self.devices.iter().map(start).collect();
-        let world = World { cluster, devices, users, conversations, tokens, board, keys: AtomicU32::new(0), folder };
+        let world = World { cluster, devices, users, conversations, tokens, board, keys: AtomicU32::new(0), folder, _database: database };
         world.until("everybody online", |world| world.devices.values().all(|device| device.mind().unsettled().is_none())).await;
         Ok(world)
     }

@@ -23,8 +23,13 @@ pub struct Seed {
 
 impl Seed {
     pub fn open(data: &Path) -> Result<Self> {
+        Self::open_on(data, &Config::default())
+    }
+
+    /// In the folder, or in the database that `config` names.
+    pub fn open_on(data: &Path, config: &Config) -> Result<Self> {
         std::fs::create_dir_all(data).context("make the data folder")?;
-        Ok(Self { store: Store::open(data, &Config::default())?, now: SystemClock.now() })
+        Ok(Self { store: Store::open_configured(data, config)?, now: SystemClock.now() })
     }
 
     pub fn close(self) {

@@ -1,24 +1,36 @@
-//! What people see, told once and run with all roles in one process and with comet apart.
+//! What people see, told once and run with all roles in one process and with comet apart, on SQLite, on MariaDB, and on
+//! MariaDB, Redis and Kafka.
 
 use skein_testkit::cluster::{Part, Topology};
+use skein_testkit::database::Engine;
 use skein_testkit::device::deed::Act;
-use skein_testkit::scenario::World;
+use skein_testkit::scenario::{Stage, World};
 use skein_testkit::wire::Buffers;
 use skein_testkit::wire::Transport::{Tcp, WebSocket, WebSocketText};
 
 macro_rules! everywhere {
     ($($scenario:ident),+ $(,)?) => { $(
         mod $scenario {
-            use super::Topology;
+            use super::{Engine, Stage, Topology};
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn all_in_one() {
-                super::$scenario(Topology::AllInOne).await;
+                super::$scenario(Topology::AllInOne.into()).await;
             }
 
             #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn split() {
-                super::$scenario(Topology::Split).await;
+                super::$scenario(Topology::Split.into()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn split_on_mariadb() {
+                super::$scenario(Stage { topology: Topology::Split, engine: Engine::Mariadb }).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn split_on_mariadb_redis_and_kafka() {
+                super::$scenario(Stage { topology: Topology::Split, engine: Engine::Servers }).await;
             }
         }
     )+ };
@@ -35,8 +47,8 @@ everywhere! {
     whoever_is_removed_hears_no_more,
 }
 
-async fn friends_chat_live(topology: Topology) {
-    let world = World::new(topology).user("ann", Tcp).user("bob", WebSocketText).direct("chat", "ann", "bob").start().await.unwrap();
+async fn friends_chat_live(stage: Stage) {
+    let world = World::new(stage).user("ann", Tcp).user("bob", WebSocketText).direct("chat", "ann", "bob").start().await.unwrap();
     world.user("ann").send("chat", "hello").await;
     world.user("bob").expects("chat", ["hello"]).await;
     world.user("bob").send("chat", "hi ann").await;
@@ -45,8 +57,8 @@ async fn friends_chat_live(topology: Topology) {
     }
 }
 
-async fn messages_wait_for_whoever_is_away(topology: Topology) {
-    let world = World::new(topology).user("ann", Tcp).user("bob", WebSocket).direct("chat", "ann", "bob").start().await.unwrap();
+async fn messages_wait_for_whoever_is_away(stage: Stage) {
+    let world = World::new(stage).user("ann", Tcp).user("bob", WebSocket).direct("chat", "ann", "bob").start().await.unwrap();
     world.user("bob").goes_offline().await;
     let said: Vec<String> = (0..150).map(|n| format!("message {n}")).collect();
     for text in &said {
@@ -58,8 +70,8 @@ async fn messages_wait_for_whoever_is_away(topology: Topology) {
     world.user("bob").expects_unread("chat", 150).await;
 }
 
-async fn tcp_and_websocket_users_share_a_room(topology: Topology) {
-    let draft = World::new(topology).user("ann", Tcp).user("bob", WebSocket).user("cat", WebSocketText).user("dan", Tcp);
+async fn tcp_and_websocket_users_share_a_room(stage: Stage) {
+    let draft = World::new(stage).user("ann", Tcp).user("bob", WebSocket).user("cat", WebSocketText).user("dan", Tcp);
     let world = draft.room("room", "ann", &["bob", "cat"]).start().await.unwrap();
     world.user("ann").send("room", "from tcp").await;
     world.user("bob").send("room", "from frames in websocket").await;
@@ -75,8 +87,8 @@ async fn tcp_and_websocket_users_share_a_room(topology: Topology) {
 }
 
 /// Takes nothing while far more arrives than the server keeps for it; no further message follows.
-async fn a_slow_reader_ends_complete(topology: Topology) {
-    let draft = World::new(topology).user("ann", Tcp).device("bob", Tcp, Buffers::Small);
+async fn a_slow_reader_ends_complete(stage: Stage) {
+    let draft = World::new(stage).user("ann", Tcp).device("bob", Tcp, Buffers::Small);
     let world = draft.direct("chat", "ann", "bob").start().await.unwrap();
     world.user("bob").stops_reading().await;
     let said: Vec<String> = (0..60).map(|n| format!("{n} {}", "~".repeat(10_000))).collect();
@@ -90,8 +102,8 @@ async fn a_slow_reader_ends_complete(topology: Topology) {
     assert_eq!(world.user("bob").connections(), 1, "a slow reader keeps its connection");
 }
 
-async fn a_restart_in_the_middle_of_traffic_loses_nothing(topology: Topology) {
-    let draft = World::new(topology).user("ann", Tcp).user("bob", WebSocket).user("cat", WebSocketText);
+async fn a_restart_in_the_middle_of_traffic_loses_nothing(stage: Stage) {
+    let draft = World::new(stage).user("ann", Tcp).user("bob", WebSocket).user("cat", WebSocketText);
     let mut world = draft.group("crew", "ann", &["bob", "cat"]).start().await.unwrap();
     let mut keys = Vec::new();
     for n in 0..60 {
@@ -116,8 +128,8 @@ async fn a_restart_in_the_middle_of_traffic_loses_nothing(topology: Topology) {
     }
 }
 
-async fn a_drained_server_sends_its_clients_back(topology: Topology) {
-    let draft = World::new(topology).user("ann", Tcp).user("bob", WebSocket).direct("chat", "ann", "bob");
+async fn a_drained_server_sends_its_clients_back(stage: Stage) {
+    let draft = World::new(stage).user("ann", Tcp).user("bob", WebSocket).direct("chat", "ann", "bob");
     let mut world = draft.start().await.unwrap();
     world.user("ann").send("chat", "one").await;
     assert!(world.terminate(Part::Comet).await, "a drain ends well");
@@ -128,8 +140,8 @@ async fn a_drained_server_sends_its_clients_back(topology: Topology) {
     }
 }
 
-async fn reading_on_one_device_shows_on_the_other(topology: Topology) {
-    let draft = World::new(topology).user("ann", Tcp).user("bob", WebSocket).user("bob/mobile", Tcp);
+async fn reading_on_one_device_shows_on_the_other(stage: Stage) {
+    let draft = World::new(stage).user("ann", Tcp).user("bob", WebSocket).user("bob/mobile", Tcp);
     let world = draft.direct("chat", "ann", "bob").start().await.unwrap();
     world.user("ann").send("chat", "one").await;
     world.user("ann").send("chat", "two").await;
@@ -142,8 +154,8 @@ async fn reading_on_one_device_shows_on_the_other(topology: Topology) {
     }
 }
 
-async fn whoever_is_removed_hears_no_more(topology: Topology) {
-    let draft = World::new(topology).user("ann", Tcp).user("bob", WebSocket).user("cat", Tcp);
+async fn whoever_is_removed_hears_no_more(stage: Stage) {
+    let draft = World::new(stage).user("ann", Tcp).user("bob", WebSocket).user("cat", Tcp);
     let world = draft.group("crew", "ann", &["bob", "cat"]).start().await.unwrap();
     world.user("ann").send("crew", "all of us").await;
     let removal = world.user("ann").does("crew", Act::Remove { uid: world.uid("cat") }).await;

@@ -21,14 +21,17 @@ const FIRST_PORT: u16 = 29_092;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The memory requirement of the product's own deployment.
 const HEAP: [&str; 2] = ["-Xmx1G", "-Xms1G"];
+const SMALL_HEAP: [&str; 1] = ["-Xmx256M"];
 /// Any one will do; brokers of one cluster have the same.
 const CLUSTER: &str = "c2tlaW4tdGVzdHMta2Fma2";
 
 pub fn start(brokers: u8) -> Result<Vec<Instance>> {
     let classpath = require_classpath()?;
     let ports = process::free_ports(FIRST_PORT, 2 * usize::from(brokers))?;
-    let nodes: Vec<Node> =
-        (1..=brokers).zip(ports.chunks(2)).map(|(number, ports)| Node { number, port: ports[0], controller: ports[1] }).collect();
+    let nodes: Vec<Node> = (1..=brokers)
+        .zip(ports.chunks(2))
+        .map(|(number, ports)| Node::new(number, instance_folder(Service::Kafka, number), ports))
+        .collect();
     // All at once: none answers before most of them have agreed on a leader.
     for node in &nodes {
         node.prepare(&nodes, &classpath)?;
@@ -39,22 +42,39 @@ pub fn start(brokers: u8) -> Result<Vec<Instance>> {
     })
 }
 
+/// The data folder of a broker one test has for itself.
+pub fn prepare_own(folder: &Path, ports: &[u16]) -> Result<()> {
+    let node = Node::new(1, folder.to_owned(), ports);
+    node.prepare(std::slice::from_ref(&node), &require_classpath()?)
+}
+
+pub fn run_own(folder: &Path, port: u16) -> Result<Instance> {
+    start_node(1, folder, port, &require_classpath()?, &SMALL_HEAP)
+}
+
+fn start_node(number: u8, folder: &Path, port: u16, classpath: &str, heap: &[&str]) -> Result<Instance> {
+    let mut command = java(classpath);
+    command.args(heap).arg("kafka.Kafka").arg(folder.join("server.properties"));
+    process::start(Service::Kafka, number, port, folder.to_owned(), &mut command, PATIENCE)
+}
+
 struct Node {
     number: u8,
+    folder: PathBuf,
     port: u16,
     controller: u16,
 }
 
 impl Node {
-    fn folder(&self) -> PathBuf {
-        instance_folder(Service::Kafka, self.number)
+    fn new(number: u8, folder: PathBuf, ports: &[u16]) -> Self {
+        Self { number, folder, port: ports[0], controller: ports[1] }
     }
 
     /// A fresh data folder with its settings: addresses are part of what a cluster remembers.
     fn prepare(&self, nodes: &[Node], classpath: &str) -> Result<()> {
-        let folder = self.folder();
-        let _ = std::fs::remove_dir_all(&folder);
-        std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+        let folder = &self.folder;
+        let _ = std::fs::remove_dir_all(folder);
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         std::fs::write(folder.join("server.properties"), self.properties(nodes)).context("write Kafka's settings")?;
         let mut format = java(classpath);
         format
@@ -92,14 +112,12 @@ impl Node {
             voters = voters.join(","),
             port = self.port,
             controller = self.controller,
-            data = self.folder().join("data").display(),
+            data = self.folder.join("data").display(),
         )
     }
 
     fn start(&self, classpath: &str) -> Result<Instance> {
-        let mut command = java(classpath);
-        command.args(HEAP).arg("kafka.Kafka").arg(self.folder().join("server.properties"));
-        process::start(Service::Kafka, self.number, self.port, self.folder(), &mut command, PATIENCE)
+        start_node(self.number, &self.folder, self.port, classpath, &HEAP)
     }
 }
 

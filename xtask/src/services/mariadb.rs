@@ -45,6 +45,25 @@ pub fn start_replica(primary_port: u16) -> Result<Instance> {
     start(Service::MariadbReplica, 2, &follow)
 }
 
+/// Makes an empty database on the primary, which is started if it does not run; answers its URL.
+pub fn make_database(name: &str) -> Result<String> {
+    let server = super::require(Service::Mariadb)?;
+    statement(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))?;
+    Ok(format!("{server}{name}"))
+}
+
+pub fn drop_database(name: &str) -> Result<()> {
+    statement(&format!("DROP DATABASE IF EXISTS {name}"))
+}
+
+fn statement(sql: &str) -> Result<()> {
+    let primary = super::find_one(Service::Mariadb).context("MariaDB does not run")?;
+    let mut client = Command::new("mariadb");
+    client.args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp"]).arg(format!("--port={}", primary.port));
+    client.arg(format!("--user={USER}")).arg(format!("--password={PASSWORD}")).args(["--execute", sql]);
+    must_succeed(&mut client, "read what MariaDB says above")
+}
+
 fn start(service: Service, server_id: u8, follow: &str) -> Result<Instance> {
     require_packages()?;
     let folder = instance_folder(service, 1);

@@ -9,7 +9,8 @@
 //! **Invariant:** one `up` or `down` runs at a time, whoever calls; each waits for readiness, and never for ever.
 
 mod kafka;
-mod mariadb;
+pub mod mariadb;
+mod own;
 mod process;
 mod redis;
 mod report;
@@ -19,6 +20,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::command::workspace_root;
+pub use own::Own;
 pub use process::Instance;
 use process::Lock;
 

@@ -1,5 +1,6 @@
 //! Redis from Debian's packages, with its append-only file on, as in production.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,9 +18,11 @@ pub fn start() -> Result<Instance> {
     if !succeeds(Command::new("redis-server").arg("--version")) {
         machine::install_without_starting("Redis is missing (tests run against it)", &["redis-server"])?;
     }
-    let folder = instance_folder(Service::Redis, 1);
+    run(instance_folder(Service::Redis, 1), process::free_ports(FIRST_PORT, 1)?[0])
+}
+
+pub fn run(folder: PathBuf, port: u16) -> Result<Instance> {
     std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
-    let port = process::free_ports(FIRST_PORT, 1)?[0];
     // Redis rewrites its command line as `redis-server 127.0.0.1:port`; `proc-title-template` keeps the folder in it.
     let mut command = Command::new(mariadb::program("redis-server"));
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no"]);

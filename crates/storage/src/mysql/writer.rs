@@ -23,6 +23,7 @@ use metrics::histogram;
 use skein_domain::id::{ConversationId, Revision, Shard};
 use sqlx::mysql::MySqlConnectOptions;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -181,7 +182,9 @@ fn run(session: &Session, transaction: &mut Transaction<'_>, commands: &mut [Box
     if commands.len() >= TOGETHER_LEAST {
         transaction.control("SAVEPOINT together")?;
         let mut tasks: Vec<&mut AppendTask> = commands.iter_mut().filter_map(|command| command.as_append()).collect();
-        match batch::append_all(session, transaction, &mut tasks) {
+        // A panic must not take the writer along; one by one, it is its command's own.
+        let together = std::panic::catch_unwind(AssertUnwindSafe(|| batch::append_all(session, transaction, &mut tasks)));
+        match together.unwrap_or_else(|_| Err(Failure::Unreadable("messages that go together panicked".to_owned()))) {
             Ok(()) => {
                 transaction.keep();
                 return Ok(());

@@ -12,5 +12,6 @@ mod push;
 mod push_kept;
 mod push_keys;
 mod push_world;
+mod registry_away;
 mod sync;
 mod world;

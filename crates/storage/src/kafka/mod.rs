@@ -47,7 +47,7 @@ impl Config {
 
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    #[error("kafka.brokers {brokers}: {source}; is it running, and is that its address?")]
+    #[error("kafka.brokers {brokers} cannot be reached; is it running, and is that its address?")]
     Unreachable { brokers: String, source: KafkaError },
     #[error("kafka: topic {topic} not made: {reason}")]
     Topic { topic: String, reason: String },

@@ -72,3 +72,29 @@ async fn guests_are_under_the_keys_goim_has() {
     assert!(registry.remove(&route.node, &route.guest()).await.expect("remove"));
     assert_eq!((get(redis::Cmd::hget(&mid, "k1")).await, get(redis::Cmd::get(&key)).await), (None, None));
 }
+
+/// Connections that are in use all the time are never idle, and break all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_a_restart_calls_that_never_pause_work_again() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().to_owned();
+    let mut own = tokio::task::spawn_blocking(move || services::Own::start(Service::Redis, &path).expect("redis")).await.expect("started");
+    let redis = Redis::new(&Config { urls: vec![own.address()], timeout_ms: 500, ..Config::default() }).expect("redis");
+    let ping = async || redis.query::<String>(&redis::cmd("PING")).await;
+    let all = futures_util::future::join_all((0..8).map(|_| ping())).await;
+    assert!(all.iter().all(Result::is_ok));
+    own.kill().expect("kill");
+    while ping().await.is_ok() {}
+    own = tokio::task::spawn_blocking(move || {
+        own.restart().expect("restart");
+        own
+    })
+    .await
+    .expect("restarted");
+    let mut failures = 0;
+    for _ in 0..50 {
+        failures += u32::from(ping().await.is_err());
+    }
+    assert_eq!(failures, 0, "the first failure told of all");
+    drop(own);
+}

@@ -5,9 +5,7 @@
 //! silence.
 
 use anyhow::Result;
-use skein_domain::port::{
-    AccountStore, Clock, CodeStore, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry,
-};
+use skein_domain::port::{AccountStore, Clock, CodeStore, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry};
 use skein_logic::Pipeline;
 use skein_storage::{KafkaConfig, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, RedisConfig, Store};
 use std::sync::Arc;

@@ -51,9 +51,10 @@ pub fn failure(status: tonic::Status) -> Error {
     use tonic::Code as Grpc;
     match status.code() {
         Grpc::Unauthenticated => Error::new(Code::Unauthorized, "the peer refused the internal secret"),
-        Grpc::DeadlineExceeded | Grpc::Cancelled => Error::new(Code::Timeout, "the peer did not answer in time"),
+        Grpc::DeadlineExceeded => Error::new(Code::Timeout, "the peer did not answer in time"),
         Grpc::ResourceExhausted | Grpc::OutOfRange => Error::new(Code::TooLarge, "the message exceeds the door's size limit"),
         Grpc::Unimplemented => Error::new(Code::Unsupported, "the peer does not know this call"),
+        // Also `Cancelled`: the link was gone before the call left, for example because the peer speaks TLS and we do not.
         _ => Error::new(Code::Unavailable, "the peer cannot be reached").retry_after(1_000),
     }
 }

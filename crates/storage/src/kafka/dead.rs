@@ -91,7 +91,9 @@ fn read(config: &Config, limit: usize) -> Result<Waiting, OpenError> {
     let metadata = consumer.fetch_metadata(Some(&dead_topic), PATIENCE)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id());
     let mut known = TopicPartitionList::new();
-    partitions.for_each(|partition| drop(known.add_partition(&dead_topic, partition)));
+    for partition in partitions {
+        known.add_partition(&dead_topic, partition);
+    }
     let (mut from, mut left) = (TopicPartitionList::new(), 0);
     for place in consumer.committed_offsets(known, PATIENCE)?.elements() {
         let (low, high) = consumer.fetch_watermarks(&dead_topic, place.partition(), PATIENCE)?;

@@ -177,7 +177,7 @@ pub(super) struct Manager {
 
 enum Way {
     Server(Client),
-    Cluster(ClusterClient),
+    Cluster(Box<ClusterClient>),
 }
 
 impl Manager {
@@ -185,9 +185,10 @@ impl Manager {
         let timeout = Duration::from_millis(config.timeout_ms.into());
         let way = match config.urls.as_slice() {
             [url] => Way::Server(Client::open(url.as_str())?),
-            urls => Way::Cluster(
-                ClusterClientBuilder::new(urls.iter().map(String::as_str)).connection_timeout(timeout).response_timeout(timeout).build()?,
-            ),
+            urls => {
+                let nodes = ClusterClientBuilder::new(urls.iter().map(String::as_str));
+                Way::Cluster(Box::new(nodes.connection_timeout(timeout).response_timeout(timeout).build()?))
+            }
         };
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
         Ok(Self { way, config })

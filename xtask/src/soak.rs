@@ -27,6 +27,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
         let mut long = product_test("long::");
         must_succeed(long.env(SOAK, "1"), "`SKEIN_SOAK=1 cargo test -p skein-testkit --test product long::` repeats it")
     })?;
+    steps.step("a live room of 5,000 guests, a minute at 40 messages a second", || bench::bench(&["push".into()]))?;
     steps.step("10,000 connections that hardly speak: ten minutes each of a bare echo server, TCP and WebSocket", idle)?;
     steps.step("the scenarios, again and again", scenarios)?;
     steps.step("the checker, long", || check::check(&["--seeds".into(), SEEDS.into()]))?;

@@ -130,6 +130,8 @@ pub async fn a_key_answers_the_first_push_for_a_day(backend: &dyn Backend) {
     assert_eq!(accept(news, "p2", 1, last_moment).await.expect("again"), Remembered::Before("p1".into()));
     assert_eq!(code(accept(news, "p3", 2, NOW).await), Code::IdempotencyConflict);
     assert_eq!(accept(other, "p4", 2, NOW).await.expect("another app's"), Remembered::New);
+    world.ports.pushes.forget(other, &key("k")).await.expect("forget");
+    assert_eq!(accept(other, "p4b", 3, NOW).await.expect("free again"), Remembered::New);
     assert_eq!(accept(news, "p5", 2, NOW.plus(PUSH_KEY_KEPT_MS)).await.expect("a day later"), Remembered::New);
     assert_eq!(accept(news, "p6", 2, last_moment).await.expect("again"), Remembered::Before("p5".into()));
 }

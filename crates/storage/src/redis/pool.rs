@@ -175,9 +175,10 @@ pub(super) struct Manager {
     config: AsyncConnectionConfig,
 }
 
+#[expect(clippy::large_enum_variant, reason = "there is one for each pool")]
 enum Way {
     Server(Client),
-    Cluster(Box<ClusterClient>),
+    Cluster(ClusterClient),
 }
 
 impl Manager {
@@ -187,7 +188,7 @@ impl Manager {
             [url] => Way::Server(Client::open(url.as_str())?),
             urls => {
                 let nodes = ClusterClientBuilder::new(urls.iter().map(String::as_str));
-                Way::Cluster(Box::new(nodes.connection_timeout(timeout).response_timeout(timeout).build()?))
+                Way::Cluster(nodes.connection_timeout(timeout).response_timeout(timeout).build()?)
             }
         };
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));

@@ -67,6 +67,11 @@ pub enum Verb {
         #[command(subcommand)]
         act: push::RoomAct,
     },
+    /// Records the job could not deliver and set aside in Kafka.
+    DeadLetters {
+        #[command(subcommand)]
+        act: DeadLettersAct,
+    },
     /// Set the words by which pushes to all find a user's connections; without any, take them away.
     Tag {
         /// Uid or e-mail address.
@@ -76,6 +81,21 @@ pub enum Verb {
     /// Make two accounts that are friends, and a group with both.
     #[command(skip)]
     Demo,
+}
+
+#[derive(Debug, Clone, Subcommand, Serialize, Deserialize)]
+#[serde(tag = "act", rename_all = "snake_case")]
+pub enum DeadLettersAct {
+    /// Show those that were not replayed yet, each with its reason.
+    List {
+        #[arg(long, default_value_t = 100)]
+        count: u32,
+    },
+    /// Put them back on the log; what this version cannot read is passed over.
+    Replay {
+        #[arg(long, default_value_t = 100)]
+        count: u32,
+    },
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -5,7 +5,9 @@
 //! silence.
 
 use anyhow::Result;
-use skein_domain::port::{AccountStore, Clock, CodeStore, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry};
+use skein_domain::port::{
+    AccountStore, Clock, CodeStore, DeadLetters, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry,
+};
 use skein_logic::Pipeline;
 use skein_storage::{KafkaConfig, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, RedisConfig, Store};
 use std::sync::Arc;
@@ -51,7 +53,7 @@ impl Registries {
 }
 
 /// `None`: `direct` mode.
-pub async fn pipeline(config: &KafkaConfig) -> Result<Option<Pipeline>> {
+pub async fn pipeline(config: &KafkaConfig) -> Result<Option<(Pipeline, Arc<dyn DeadLetters>)>> {
     if config.is_on() { on_kafka(config).await.map(Some) } else { Ok(None) }
 }
 
@@ -76,15 +78,16 @@ async fn on_redis(_: &RedisConfig) -> Result<Registries> {
 }
 
 #[cfg(feature = "kafka")]
-async fn on_kafka(config: &KafkaConfig) -> Result<Pipeline> {
-    use skein_storage::kafka::{KafkaBus, KafkaSource};
+async fn on_kafka(config: &KafkaConfig) -> Result<(Pipeline, Arc<dyn DeadLetters>)> {
+    use skein_storage::kafka::{KafkaBus, KafkaDeadLetters, KafkaSource};
     let bus = Arc::new(KafkaBus::open(config).await?);
     let source = Arc::new(KafkaSource::open(config).await?);
-    Ok(Pipeline { bus, source })
+    let dead_letters = Arc::new(KafkaDeadLetters::new(config, bus.clone()));
+    Ok((Pipeline { bus, source }, dead_letters))
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn on_kafka(_: &KafkaConfig) -> Result<Pipeline> {
+async fn on_kafka(_: &KafkaConfig) -> Result<(Pipeline, Arc<dyn DeadLetters>)> {
     anyhow::bail!("kafka.brokers is set, but this program was built without Kafka: build it with `--features kafka`")
 }
 

@@ -339,6 +339,7 @@ fn administration(side: &LogicSide, config: &Config, bound: &Bound, started: Ins
         contacts: store.clone(),
         conversations: store,
         nodes: side.nodes.clone(),
+        dead_letters: side.dead_letters.clone(),
         clock: side.clock.clone(),
         server: bound.server(config),
         started,

@@ -6,7 +6,7 @@ use crate::mail;
 use anyhow::{Context, Result};
 use skein_domain::door::{Comets, Delivery, Logic};
 use skein_domain::id::NodeId;
-use skein_domain::port::{Clock, NodeRegistry, SystemClock};
+use skein_domain::port::{Clock, DeadLetters, NodeRegistry, SystemClock};
 use skein_edge::gate::Mailbox;
 use skein_logic::push::Goim;
 use skein_logic::{Background, Parts, Service};
@@ -22,6 +22,7 @@ pub struct LogicSide {
     pub background: Background,
     pub store: Store,
     pub nodes: Arc<dyn NodeRegistry>,
+    pub dead_letters: Option<Arc<dyn DeadLetters>>,
     pub clock: Arc<dyn Clock>,
     /// Where development mails are shown, if they are.
     pub mailbox: Option<Arc<dyn Mailbox>>,
@@ -34,7 +35,7 @@ impl LogicSide {
         let shared = Registries::open(&config.redis, &clock).await?;
         let (accounts, messages) = shared.cached(&store);
         let Registries { sessions, nodes, codes, guests, receipts, .. } = shared;
-        let pipeline = engines::pipeline(&config.kafka).await?;
+        let (pipeline, dead_letters) = engines::pipeline(&config.kafka).await?.unzip();
         let (mailer, mailbox) = mail::mailer(&config.mail, config.is_public(), clock.clone())?;
         let port = Arc::new(store.clone());
         let parts = Parts {
@@ -60,7 +61,7 @@ impl LogicSide {
             config: config.logic.clone(),
         };
         let (service, background) = Service::new(parts).context("set up logic")?;
-        Ok(Self { service, background, store, nodes, clock, mailbox })
+        Ok(Self { service, background, store, nodes, dead_letters, clock, mailbox })
     }
 }
 

@@ -1,11 +1,11 @@
 //! Answers `skein admin` inside the running process.
 
-use super::{Answer, DEADLINE, LINE_BYTES_MAX, SOCKET, Verb};
+use super::{Answer, DEADLINE, DeadLettersAct, LINE_BYTES_MAX, SOCKET, Verb};
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use skein_domain::account::User;
 use skein_domain::id::Uid;
-use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, NodeInfo, NodeRegistry};
+use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, DeadLetters, NodeInfo, NodeRegistry};
 use skein_domain::push::Push;
 use skein_domain::{Code, Error};
 use skein_edge::comet::Hub;
@@ -31,6 +31,8 @@ pub struct Admin {
     pub contacts: Arc<dyn ContactStore>,
     pub conversations: Arc<dyn ConversationStore>,
     pub nodes: Arc<dyn NodeRegistry>,
+    /// Only with Kafka.
+    pub dead_letters: Option<Arc<dyn DeadLetters>>,
     pub clock: Arc<dyn Clock>,
     /// What newcomers are told to connect to.
     pub server: String,
@@ -137,6 +139,7 @@ impl Admin {
             }
             Verb::Key { act } => self.key(act).await,
             Verb::Room { act } => self.room(act).await,
+            Verb::DeadLetters { act } => self.dead_letters(act).await,
             Verb::Tag { user, tags } => self.tag(&user, tags).await,
             Verb::Demo => self.demo().await,
         }
@@ -175,6 +178,25 @@ impl Admin {
             return Err(Error::new(Code::Unsupported, "the connections are at another process: this one has no role comet"));
         };
         serde_json::to_value(own.hub.connections_of(uid)).map_err(|_| Error::internal())
+    }
+
+    async fn dead_letters(&self, act: DeadLettersAct) -> skein_domain::Result<Value> {
+        let Some(dead) = &self.dead_letters else {
+            return Err(Error::new(Code::Unsupported, "without [kafka] nothing is set aside"));
+        };
+        match act {
+            DeadLettersAct::List { count } => {
+                let waiting = dead.waiting(count.clamp(1, 1_000)).await?;
+                serde_json::to_value(waiting).map_err(|_| Error::internal())
+            }
+            DeadLettersAct::Replay { count } => {
+                let (replayed, unreadable) = dead.replay(count.clamp(1, 1_000)).await?;
+                let detail = format!("{replayed} replayed, {unreadable} unreadable");
+                let (actor, act, subject) = (ACTOR.to_owned(), "replay dead letters".to_owned(), String::new());
+                self.users.audit(Audit { at: self.clock.now(), actor, act, subject, detail }).await?;
+                Ok(json!({"replayed": replayed, "unreadable": unreadable}))
+            }
+        }
     }
 
     async fn stats(&self) -> skein_domain::Result<Value> {

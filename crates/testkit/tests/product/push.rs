@@ -233,7 +233,8 @@ async fn a_durable_push_to_a_bound_room_is_heard_now_and_read_later() {
     assert_eq!(guest.push().await, said(1000, "kept"));
     let mut ann = town.line("ann").await;
     let history = ann.history_after(room, 0).await;
-    assert_eq!(history.iter().filter(|(_, text)| *text == json!("kept").to_string()).count(), 1, "{history:?}");
+    let kept = json!("kept").to_string();
+    assert_eq!(history.iter().filter(|(_, text)| *text == kept).count(), 1, "{history:?}");
 }
 
 #[tokio::test]

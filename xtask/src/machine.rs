@@ -37,18 +37,23 @@ pub fn require_components() -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that C compiles: SQLite and the cryptography library are built from source.
+/// Makes sure that C compiles: SQLite, the cryptography library and Kafka's client are built from source, the last of them
+/// with `make` and a C++ compiler.
 ///
 /// Linking this very program needed a C compiler's linker, so this fails only on machines where another linker is
 /// configured, where `CC` names something else, or where the C headers are missing.
-pub fn require_c_compiler() -> Result<()> {
-    if c_compiles() {
-        return Ok(());
-    }
-    let missing = "no working C compiler found (tried $CC, or cc where that is unset)";
-    install(missing, &["gcc", "libc6-dev"])?;
+pub fn require_compilers() -> Result<()> {
     if !c_compiles() {
-        bail!("{missing}, also after installing gcc\n  next: see what `cc -x c -` says; unset CC if it names another compiler");
+        let missing = "no working C compiler found (tried $CC, or cc where that is unset)";
+        install(missing, &["gcc", "libc6-dev"])?;
+        if !c_compiles() {
+            bail!("{missing}, also after installing gcc\n  next: see what `cc -x c -` says; unset CC if it names another compiler");
+        }
+    }
+    for (program, package) in [("c++", "g++"), ("make", "make")] {
+        if !succeeds(Command::new(program).arg("--version")) {
+            install(&format!("{program} is missing (Kafka's client is built with it)"), &[package])?;
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let mut steps = Steps::new();
     steps.step("the machine", || {
         machine::require_toolchain()?;
-        machine::require_c_compiler()
+        machine::require_compilers()
     })?;
     steps.step("the web client", web::build)?;
     steps.step("build skein (some minutes the first time)", || {

@@ -19,7 +19,7 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     steps.step("the machine", || {
         machine::require_toolchain()?;
         machine::require_components()?;
-        machine::require_c_compiler()
+        machine::require_compilers()
     })?;
     steps.step("format", || must_succeed(&mut cargo(["fmt", "--all", "--check"]), "run `cargo fmt --all` and commit what it changed"))?;
     // The rules are tests, too; here they speak before the long build.

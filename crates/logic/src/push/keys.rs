@@ -106,10 +106,12 @@ impl PushCaller {
     }
 
     pub(super) fn may_in(&self, room: &RoomName) -> Result<()> {
-        match &self.key {
-            Some((scope, _)) if !scope.allows_room(room) => Err(forbidden("this key may not use this room")),
-            _ => Ok(()),
-        }
+        if self.knows(room) { Ok(()) } else { Err(forbidden("this key may not use this room")) }
+    }
+
+    /// Whether the room is one of those this key is for.
+    pub(super) fn knows(&self, room: &RoomName) -> bool {
+        self.key.as_ref().is_none_or(|(scope, _)| scope.allows_room(room))
     }
 
     /// Counts one request.

@@ -6,6 +6,7 @@
 use super::balance::{self, Candidate};
 use super::config::Goim;
 use super::guests::{HEARTBEAT_MAX, HEARTBEAT_S};
+use super::keys::PushCaller;
 use skein_domain::Result;
 use skein_domain::id::{Millis, NodeId};
 use skein_domain::live::{Advice, Backoff, LiveNode, RoomName};
@@ -57,16 +58,18 @@ impl Online {
         Ok(counts.into_iter().collect())
     }
 
-    /// Rooms with most people first, those with as many in order of their names.
-    pub(super) async fn top(&self, prefix: &str, limit: u32) -> Result<Vec<(RoomName, u32)>> {
-        let mut rooms: Vec<_> = self.counts().await?.into_iter().filter(|(room, _)| room.as_str().starts_with(prefix)).collect();
+    /// Rooms with most people first, those with as many in order of their names; of those the caller knows.
+    pub(super) async fn top(&self, caller: &PushCaller, prefix: &str, limit: u32) -> Result<Vec<(RoomName, u32)>> {
+        let is_asked = |room: &RoomName| room.as_str().starts_with(prefix) && caller.knows(room);
+        let mut rooms: Vec<_> = self.counts().await?.into_iter().filter(|(room, _)| is_asked(room)).collect();
         rooms.sort_by(|(a, of_a), (b, of_b)| of_b.cmp(of_a).then_with(|| a.cmp(b)));
         rooms.truncate((limit as usize).min(TOP_MAX));
         Ok(rooms)
     }
 
-    /// In the order asked for; nobody in an unknown one.
-    pub(super) async fn rooms(&self, rooms: Vec<RoomName>) -> Result<Vec<(RoomName, u32)>> {
+    /// In the order asked for; nobody in an unknown one. Refused when one of them is not the caller's to know.
+    pub(super) async fn rooms(&self, caller: &PushCaller, rooms: Vec<RoomName>) -> Result<Vec<(RoomName, u32)>> {
+        rooms.iter().try_for_each(|room| caller.may_in(room))?;
         let counts = self.counts().await?;
         let count_of = |room: RoomName| {
             let count = counts.get(&room).copied().unwrap_or(0);

@@ -100,6 +100,26 @@ async fn counts_are_summed_over_nodes_and_empty_rooms_vanish() {
 }
 
 #[tokio::test]
+async fn a_key_for_some_rooms_reads_the_counts_of_those_only() {
+    let world = World::new().await;
+    let (shop, _) = key_for(&world, "shop", &[PushRoute::Read], &["live://shop-"], 1_000).await;
+    report(&world, "a", &[("live://shop-1", 2), ("live://1", 9), ("live://shop-2", 5)], 16, 10).await;
+    let counts = async |command| {
+        ask(&world, &shop, command).await.map(|reply| match reply {
+            PushReply::Counts { rooms } => rooms,
+            other => panic!("no counts: {other:?}"),
+        })
+    };
+    let top = |prefix: &str, limit| PushCommand::Top { prefix: prefix.into(), limit };
+    assert_eq!(counts(top("", 9)).await.unwrap(), [(room("live://shop-2"), 5), (room("live://shop-1"), 2)]);
+    assert_eq!(counts(top("live://", 1)).await.unwrap(), [(room("live://shop-2"), 5)], "the limit is of what is told");
+    assert_eq!(counts(top("live://1", 9)).await.unwrap(), []);
+    let named = |names: &[&str]| PushCommand::Rooms { rooms: names.iter().map(|name| room(name)).collect() };
+    assert_eq!(counts(named(&["live://shop-1", "live://shop-9"])).await.unwrap(), [(room("live://shop-1"), 2), (room("live://shop-9"), 0)]);
+    assert_eq!(code(counts(named(&["live://shop-1", "live://1"])).await), Code::Forbidden);
+}
+
+#[tokio::test]
 async fn clients_are_sent_by_weight_and_room_and_not_to_who_is_leaving() {
     let world = World::with(Setting { goim: goim(), ..Setting::default() }).await;
     let (pusher, _) = key(&world, "news").await;

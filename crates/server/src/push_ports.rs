@@ -166,7 +166,7 @@ async fn serve_rpc(server: tonic::transport::server::Router, listener: TcpListen
 }
 
 fn warn_of_the_open(config: &Config) {
-    for (setting, address) in config.compat.goim.open() {
+    for (setting, address) in config.compat.goim.open(config.listen.tcp, config.tls.is_on()) {
         let reach = if address.ip().is_loopback() { "this machine" } else { "every machine that reaches it" };
         tracing::warn!(setting, %address, reach, "answers without any secret, as goim does");
     }

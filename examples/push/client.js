@@ -23,6 +23,7 @@ function say(op, text) {
 function hear(frames) {
   while (frames.length >= HEADER) {
     const length = frames.readInt32BE(0);
+    if (length < HEADER || length > frames.length) return; // no frame
     const op = frames.readInt32BE(8);
     const body = frames.subarray(HEADER, length);
     if (op === CONTAINER) hear(body);

@@ -17,6 +17,7 @@ pub(super) struct Problem {
     pub code: ErrorCode,
     pub detail: Cow<'static, str>,
     pub retry_after_ms: Option<i64>,
+    title: &'static str,
     status: StatusCode,
 }
 
@@ -44,11 +45,17 @@ pub(super) struct ProblemBody {
 
 impl Problem {
     pub fn new(code: ErrorCode, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, detail: detail.into(), retry_after_ms: None, status: status(code) }
+        Self { code, detail: detail.into(), retry_after_ms: None, title: code.meaning(), status: status(code) }
     }
 
     pub fn retry_after(mut self, ms: i64) -> Self {
         self.retry_after_ms = Some(ms);
+        self
+    }
+
+    /// Where the code's own meaning speaks of something else, as of sessions.
+    pub fn titled(mut self, title: &'static str) -> Self {
+        self.title = title;
         self
     }
 
@@ -82,7 +89,7 @@ impl Problem {
     pub fn body(&self, trace: &str) -> ProblemBody {
         ProblemBody {
             kind: format!("/api/docs#{}", self.code),
-            title: self.code.meaning(),
+            title: self.title,
             status: self.status.as_u16(),
             code: self.code.as_str(),
             detail: self.detail.to_string(),

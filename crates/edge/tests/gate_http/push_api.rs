@@ -58,36 +58,36 @@ async fn each_kind_of_receiver_is_understood() {
 #[tokio::test]
 async fn the_message_is_json_as_it_stands_or_text_or_bytes() {
     let script = accepting();
-    let text = r#"{"to":{"room":"a"},"operation":-5,"body": {"z": 1.50,  "a":[1e40]} }"#;
+    let text = r#"{"to":{"room":"a"},"operation":1005,"body": {"z": 1.50,  "a":[1e40]} }"#;
     let answer = send(&app(&script), request("POST /api/v1/push", &[&api_key(), JSON], text)).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
     let message = script.pushed_one().message;
-    assert_eq!((message.operation, message.body.as_slice()), (-5, br#"{"z": 1.50,  "a":[1e40]}"#.as_slice()));
+    assert_eq!((message.operation, message.body.as_slice()), (1005, br#"{"z": 1.50,  "a":[1e40]}"#.as_slice()));
     let to = json!({"room": "a"});
-    assert_eq!(pushed(json!({"to": to, "operation": 1, "text": "你好"})).await.message.body, "你好".as_bytes());
-    assert_eq!(pushed(json!({"to": to, "operation": 1, "text": ""})).await.message.body, b"");
-    assert_eq!(pushed(json!({"to": to, "operation": 1, "base64": "AP8="})).await.message.body, [0, 255]);
+    assert_eq!(pushed(json!({"to": to, "operation": 1000, "text": "你好"})).await.message.body, "你好".as_bytes());
+    assert_eq!(pushed(json!({"to": to, "operation": 1000, "text": ""})).await.message.body, b"");
+    assert_eq!(pushed(json!({"to": to, "operation": 1000, "base64": "AP8="})).await.message.body, [0, 255]);
 }
 
 #[tokio::test]
 async fn everything_else_reaches_the_door() {
     let all = pushed(json!({
-        "to": {"users": ["7"]}, "operation": 1, "text": "x", "durable": true, "idempotency_key": "k-1",
+        "to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true, "idempotency_key": "k-1",
         "not_before": "1700000000000", "ttl_ms": 60000, "dry_run": true,
     }));
     let all = all.await;
     assert_eq!((all.durable, all.dry_run, all.not_before, all.ttl_ms), (true, true, Some(Millis(1_700_000_000_000)), Some(60_000)));
     assert_eq!(all.key.unwrap().as_str(), "k-1");
-    let plain = pushed(json!({"to": {"users": ["7"]}, "operation": 1, "text": "x"})).await;
+    let plain = pushed(json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x"})).await;
     assert_eq!((plain.durable, plain.dry_run, plain.not_before, plain.ttl_ms, plain.key), (false, false, None, None, None));
-    let durable = pushed(json!({"to": {"users": ["7"]}, "operation": 1, "text": "x", "durable": true})).await;
+    let durable = pushed(json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true})).await;
     assert!(durable.key.is_some());
 }
 
 #[tokio::test]
 async fn the_idempotency_key_may_come_as_a_header() {
     let script = accepting();
-    let body = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+    let body = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     let send_with = async |body: &Value, header: &str| {
         let key = api_key();
         send(&app(&script), request("POST /api/v1/push", &[&key, JSON, header], body.to_string())).await
@@ -106,7 +106,7 @@ async fn the_answer_tells_the_id_and_where_it_was_stored() {
         let stored = vec![Stored { uid: Some(Uid(7)), conversation: ConversationId(1 << 52), seq: Seq(9) }];
         Ok(PushReply::Pushed { outcomes: vec![PushOutcome::Accepted { push: ID.into(), stored, would_reach: None, repeated: true }] })
     });
-    let answer = push(&script, json!({"to": {"users": ["7"]}, "operation": 1, "text": "x", "durable": true})).await;
+    let answer = push(&script, json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true})).await;
     let stored = json!([{"user": "7", "conversation": "4503599627370496", "seq": "9"}]);
     assert_eq!(answer.json(), json!({"push_id": ID, "stored": stored, "repeated": true}));
 }
@@ -115,7 +115,7 @@ async fn the_answer_tells_the_id_and_where_it_was_stored() {
 async fn a_refused_push_is_a_problem_with_its_code_and_time_to_wait() {
     let outcomes =
         |error: Error| Script::push(move |_| Ok(PushReply::Pushed { outcomes: vec![PushOutcome::Refused { error: error.clone() }] }));
-    let body = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+    let body = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     let conflict = outcomes(Error::new(Code::IdempotencyConflict, "the key was used for something else"));
     assert_eq!(push(&conflict, body.clone()).await.problem(), (409, "idempotency_conflict".into()));
     let limited = Script::push(|_| Err(Error::new(Code::RateLimited, "slower").retry_after(2_500)));
@@ -131,28 +131,28 @@ async fn in_a_batch_each_push_stands_alone_and_the_order_is_kept() {
     let script = Script::push(|command| {
         let PushCommand::Push { requests } = command else { return Err(Error::internal()) };
         let outcome = |request: &PushRequest| match request.message.operation {
-            2 => PushOutcome::Refused { error: Error::new(Code::NotFound, "no such user") },
+            1002 => PushOutcome::Refused { error: Error::new(Code::NotFound, "no such user") },
             operation => PushOutcome::Accepted { push: format!("{operation:026}"), stored: vec![], would_reach: Some(1), repeated: false },
         };
         Ok(PushReply::Pushed { outcomes: requests.iter().map(outcome).collect() })
     });
     let good = |operation: i32| json!({"to": {"room": "a"}, "operation": operation, "text": "x"});
-    let pushes = json!([good(1), {"to": {"room": "a"}}, good(2), [1], good(3)]);
+    let pushes = json!([good(1001), {"to": {"room": "a"}}, good(1002), [1], good(1003)]);
     let answer = ask(&app(&script), "POST /api/v1/push/batch", json!({ "pushes": pushes })).await;
     let outcomes = answer.json()["outcomes"].as_array().unwrap().clone();
     let brief = outcomes.iter().map(|outcome| match outcome["accepted"]["push_id"].as_str() {
         Some(id) => id.trim_start_matches('0').to_owned(),
         None => outcome["refused"]["code"].as_str().unwrap().to_owned(),
     });
-    assert_eq!(brief.collect::<Vec<_>>(), ["1", "bad_request", "not_found", "bad_request", "3"]);
-    assert_eq!(outcomes[0], json!({"accepted": {"push_id": "00000000000000000000000001", "would_reach": 1, "repeated": false}}));
+    assert_eq!(brief.collect::<Vec<_>>(), ["1001", "bad_request", "not_found", "bad_request", "1003"]);
+    assert_eq!(outcomes[0], json!({"accepted": {"push_id": "00000000000000000000001001", "would_reach": 1, "repeated": false}}));
     assert_eq!(script.push_commands().len(), 1, "one call of the door");
 }
 
 #[tokio::test]
 async fn a_batch_has_1_to_100_pushes() {
     let script = accepting();
-    let push = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+    let push = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     for (count, status) in [(0, 400), (1, 200), (100, 200), (101, 400)] {
         let pushes = vec![push.clone(); count];
         assert_eq!(ask(&app(&script), "POST /api/v1/push/batch", json!({ "pushes": pushes })).await.status, status, "{count}");

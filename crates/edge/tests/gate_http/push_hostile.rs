@@ -33,7 +33,7 @@ async fn without_a_key_or_with_a_wrong_one_nothing_is_told() {
             &long,
             "cookie: skein_session=x",
         ] {
-            let sound = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+            let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
             let body = if line.ends_with("batch") { json!({ "pushes": [sound] }) } else { sound };
             let answer = send(&app, request(line, &[header, JSON], body.to_string())).await;
             let no_key = answer.problem() == (401, "unauthorized".into());
@@ -49,7 +49,7 @@ async fn without_a_key_or_with_a_wrong_one_nothing_is_told() {
 
 #[tokio::test]
 async fn a_call_of_another_shape_is_refused_before_the_door() {
-    let sound = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+    let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     let changed = |changes: Value| {
         let mut body = sound.clone();
         for (name, value) in changes.as_object().unwrap() {
@@ -77,9 +77,9 @@ async fn a_call_of_another_shape_is_refused_before_the_door() {
         changed(json!({"text": 5})),
         changed(json!({"base64": "AA=="})),
         changed(json!({"body": {}})),
-        json!({"to": {"room": "a"}, "operation": 1}),
-        json!({"to": {"room": "a"}, "operation": 1, "base64": "A"}),
-        json!({"to": {"room": "a"}, "operation": 1, "base64": "_-8="}),
+        json!({"to": {"room": "a"}, "operation": 1000}),
+        json!({"to": {"room": "a"}, "operation": 1000, "base64": "A"}),
+        json!({"to": {"room": "a"}, "operation": 1000, "base64": "_-8="}),
         to(json!([["7"]])),
         to(json!([null, "a"])),
         to(json!("room")),
@@ -129,6 +129,48 @@ async fn a_call_of_another_shape_is_refused_before_the_door() {
 }
 
 #[tokio::test]
+async fn goims_own_operations_are_refused_and_said_why() {
+    let script = accepting();
+    let app = app(&script);
+    let with = |operation: i32| json!({"to": {"room": "a"}, "operation": operation, "text": "x"});
+    for operation in (0..=17).chain([-1, i32::MIN]) {
+        let answer = ask(&app, "POST /api/v1/push", with(operation)).await;
+        assert_eq!(answer.problem(), (400, "bad_request".into()), "{operation}");
+        let batch = ask(&app, "POST /api/v1/push/batch", json!({ "pushes": [with(operation)] })).await;
+        let refused = batch.json()["outcomes"][0]["refused"].clone();
+        assert_eq!(refused["code"], "bad_request", "{operation}");
+        for detail in [&answer.json()["detail"], &refused["detail"]] {
+            assert!(detail.as_str().unwrap().contains("goim's protocol"), "{operation} {detail}");
+        }
+    }
+    for operation in [18, 1000, i32::MAX] {
+        assert_eq!(ask(&app, "POST /api/v1/push", with(operation)).await.status, 200, "{operation}");
+    }
+}
+
+#[tokio::test]
+async fn a_failure_of_a_key_has_a_title_about_keys() {
+    let title = async |app: &axum::Router, line: &str, key: &str, body: Value| {
+        let answer = send(app, request(line, &[key, JSON], body.to_string())).await;
+        (answer.status.as_u16(), answer.json()["title"].as_str().unwrap().to_owned())
+    };
+    let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
+    let scoped = Script::push(|_| Err(skein_domain::Error::new(skein_domain::Code::Forbidden, "not with this key")));
+    let app = app(&scoped);
+    let (none, may_not) = ("There is no valid API key.".to_owned(), "This API key may not do that.".to_owned());
+    for line in LINES.iter().filter(|line| !line.contains("limit=x")) {
+        let body = if line.ends_with("batch") { json!({ "pushes": [sound] }) } else { sound.clone() };
+        assert_eq!(title(&app, line, "x-none: 1", body.clone()).await, (401, none.clone()), "{line}");
+        assert_eq!(title(&app, line, "authorization: Bearer wrong", body.clone()).await, (401, none.clone()), "{line}");
+        assert_eq!(title(&app, line, &api_key(), body).await, (403, may_not.clone()), "{line}");
+    }
+    let secret = json!({"token": "x"});
+    assert_eq!(title(&app, "POST /logic/verify", "x-none: 1", secret.clone()).await, (403, none.clone()));
+    assert_eq!(title(&app, "POST /logic/verify", "authorization: Bearer wrong", secret.clone()).await, (403, none));
+    assert_eq!(title(&app, "POST /logic/verify", &api_key(), secret).await, (403, may_not));
+}
+
+#[tokio::test]
 async fn text_that_is_no_json_is_bad_json_and_another_media_type_unsupported() {
     let app = app(&accepting());
     let key = api_key();
@@ -151,7 +193,7 @@ async fn text_that_is_no_json_is_bad_json_and_another_media_type_unsupported() {
 #[tokio::test]
 async fn a_message_or_a_request_over_its_limit_is_too_large() {
     let app = app(&accepting());
-    let body = |bytes: usize| json!({"to": {"room": "a"}, "operation": 1, "text": "x".repeat(bytes)});
+    let body = |bytes: usize| json!({"to": {"room": "a"}, "operation": 1000, "text": "x".repeat(bytes)});
     assert_eq!(ask(&app, "POST /api/v1/push", body(gate::MESSAGE_BYTES_MAX)).await.status, 200);
     for bytes in [gate::MESSAGE_BYTES_MAX + 1, gate::REQUEST_BYTES_MAX as usize] {
         assert_eq!(ask(&app, "POST /api/v1/push", body(bytes)).await.problem(), (413, "too_large".into()), "{bytes}");
@@ -168,7 +210,7 @@ async fn a_body_that_does_not_come_and_a_door_that_does_not_answer_end_in_time()
     let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let answer = send(&app, request("POST /api/v1/push", &[&api_key(), JSON], never)).await;
     assert_eq!(answer.problem(), (504, "timeout".into()));
-    let sound = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+    let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     assert_eq!(ask(&app, "POST /api/v1/push", sound).await.problem(), (504, "retry_same_key".into()));
     assert_eq!(ask(&app, "GET /api/v1/push/total", Value::Null).await.problem(), (504, "timeout".into()));
 }
@@ -181,6 +223,6 @@ async fn a_logic_that_answers_something_else_is_an_internal_error() {
         assert_eq!(ask(&app, line, Value::Null).await.problem(), (500, "internal".into()), "{line}");
     }
     let none = Script::push(|_| Ok(skein_domain::live::PushReply::Pushed { outcomes: vec![] }));
-    let sound = json!({"to": {"room": "a"}, "operation": 1, "text": "x"});
+    let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     assert_eq!(ask(&super::push_api::app(&none), "POST /api/v1/push", sound).await.problem(), (500, "internal".into()));
 }

@@ -142,8 +142,8 @@ async fn a_skein_session_is_reached_as_a_user_and_in_a_live_room_and_a_uid_is_no
     assert_eq!((&receipt["found"], &receipt["queued"], &receipt["dropped"]), (&json!(1), &json!(1), &json!(0)));
     doors.push(json!({"to": {"mids": [uid]}, "operation": 1000, "text": "to the guest"})).await;
     assert_eq!(guest.push().await, (1000, "to the guest".into()));
-    doors.push(json!({"to": {"room": "live://1"}, "operation": 7, "body": {"a": [1, 2]}})).await;
-    assert_eq!(live(&mut ann).await, ("live://1".into(), 7, r#"{"a":[1,2]}"#.into()), "and nothing of the guest's");
+    doors.push(json!({"to": {"room": "live://1"}, "operation": 1007, "body": {"a": [1, 2]}})).await;
+    assert_eq!(live(&mut ann).await, ("live://1".into(), 1007, r#"{"a":[1,2]}"#.into()), "and nothing of the guest's");
 }
 
 #[tokio::test]
@@ -244,7 +244,7 @@ async fn keys_are_made_scoped_and_revoked_by_the_operator() {
     let act = KeyAct::Create { app: "orders".into(), routes: vec![Route::Room], rooms: vec!["live://1".into()], per_second: 1_000 };
     let made = town.admin(Verb::Key { act }).await;
     let api = Api::new(listening.push.unwrap()).bearer(made["secret"].as_str().unwrap());
-    let to = |to: Value| json!({"to": to, "operation": 1, "text": "x"});
+    let to = |to: Value| json!({"to": to, "operation": 1000, "text": "x"});
     api.post("/api/v1/push", to(json!({"room": "live://1000"}))).await.ok();
     for refused in [json!({"room": "live://2"}), json!({"all": {}}), json!({"users": ["1"]})] {
         assert_eq!(api.post("/api/v1/push", to(refused.clone())).await.code(), "forbidden", "{refused}");
@@ -322,7 +322,7 @@ async fn the_guides_clients_hear_what_is_pushed() {
     doors.push(json!({"to": {"all": {}}, "operation": 1001, "body": {"price": 42}})).await;
     assert_eq!((python.says().await, node.says().await), (r#"1001 {"price":42}"#.into(), r#"1001 {"price":42}"#.into()));
     doors.push(json!({"to": {"all": {"platforms": ["node"]}}, "operation": 1000, "base64": "AP8="})).await;
-    doors.push(json!({"to": {"users": [town.uid("ann").to_string()]}, "operation": 5, "base64": "AP8="})).await;
-    assert_eq!(python.says().await, "5 AP8=");
+    doors.push(json!({"to": {"users": [town.uid("ann").to_string()]}, "operation": 1005, "base64": "AP8="})).await;
+    assert_eq!(python.says().await, "1005 AP8=");
     assert!(node.says().await.starts_with("1000 "));
 }

@@ -3,9 +3,9 @@
 use super::super::extract::{Json, JsonText, Parameters};
 use super::super::problem::Problem;
 use super::super::{Shared, SharedState};
-use super::ask::{Asker, unexpected_reply};
+use super::ask::{Asker, about_keys, unexpected_reply};
 use super::dto::{BatchBody, BatchOutcomes, Node, Nodes, Outcome, PushBody, Pushed, Receipt, RoomCount, RoomCounts, Total};
-use super::{RECEIVERS_MAX, REQUESTS_MAX, verify};
+use super::{RECEIVERS_MAX, REQUESTS_MAX, target, verify};
 use axum::extract::Path;
 use axum::http::HeaderMap;
 use serde::Deserialize;
@@ -30,6 +30,7 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(rooms))
         .routes(routes!(total))
         .routes(routes!(nodes))
+        .layer(axum::middleware::map_response(about_keys))
         .routes(routes!(verify::verify))
 }
 
@@ -37,7 +38,7 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
 #[utoipa::path(post, path = "/api/v1/push", tag = "push", request_body = PushBody, responses((status = 200, body = Pushed)),
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as the field idempotency_key")))]
 async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result<JsonText, Problem>) -> Answer<Pushed> {
-    let request = PushBody::read(&body?.0)?.into_request(idempotency_header(&headers)?)?;
+    let request = request_of(&body?.0, idempotency_header(&headers)?)?;
     match asker.push_one(&state, request).await? {
         PushOutcome::Accepted { push, stored, would_reach, repeated } => Ok(Json(Pushed::new(push, stored, would_reach, repeated))),
         PushOutcome::Refused { error } => Err(error.into()),
@@ -51,7 +52,7 @@ async fn batch(state: SharedState, asker: Asker, body: Result<JsonText, Problem>
     if !(1..=REQUESTS_MAX).contains(&pushes.len()) {
         return Err(Problem::bad_request(format!("a batch has 1 to {REQUESTS_MAX} pushes")));
     }
-    let read: Vec<Result<PushRequest, Problem>> = pushes.iter().map(|push| request_of(push.get())).collect();
+    let read: Vec<Result<PushRequest, Problem>> = pushes.iter().map(|push| request_of(push.get().as_bytes(), None)).collect();
     let sound = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
     // Asked even when none is sound: whoever has no key is told nothing else.
     let mut outcomes = asker.push(&state, sound).await?.into_iter();
@@ -62,8 +63,10 @@ async fn batch(state: SharedState, asker: Asker, body: Result<JsonText, Problem>
     Ok(Json(BatchOutcomes { outcomes: outcomes.collect() }))
 }
 
-fn request_of(json: &str) -> Result<PushRequest, Problem> {
-    Ok(PushBody::read(json.as_bytes())?.into_request(None)?)
+fn request_of(json: &[u8], header_key: Option<&str>) -> Result<PushRequest, Problem> {
+    let request = PushBody::read(json)?.into_request(header_key)?;
+    target::business_operation(request.message.operation)?;
+    Ok(request)
 }
 
 fn idempotency_header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {

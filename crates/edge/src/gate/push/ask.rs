@@ -7,6 +7,7 @@ use super::super::problem::Problem;
 use axum::extract::FromRequestParts;
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::response::Response;
 use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushRequest, Pusher};
 use skein_domain::{Code, Error, Result};
 use skein_protocol::ErrorCode;
@@ -29,6 +30,23 @@ impl FromRequestParts<Arc<Shared>> for Asker {
 }
 
 pub const NO_KEY: &str = "this needs an API key: Authorization: Bearer <key>";
+
+/// Titles of failures about keys: what the codes mean in general speaks of sessions and roles.
+pub const NO_VALID_KEY: &str = "There is no valid API key.";
+pub const KEY_MAY_NOT: &str = "This API key may not do that.";
+
+/// Says of a failure of the push API that it is about the key.
+pub async fn about_keys(mut response: Response) -> Response {
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        let problem = match problem.code {
+            ErrorCode::Unauthorized => problem.titled(NO_VALID_KEY),
+            ErrorCode::Forbidden => problem.titled(KEY_MAY_NOT),
+            _ => problem,
+        };
+        response.extensions_mut().insert(problem);
+    }
+    response
+}
 
 /// The key shown, if it could be one.
 pub fn key(headers: &HeaderMap) -> Option<String> {

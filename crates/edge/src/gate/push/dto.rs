@@ -21,7 +21,8 @@ use utoipa::ToSchema;
 #[serde(deny_unknown_fields)]
 pub struct PushBody {
     to: To,
-    /// Business type of the message; receivers choose by it what they accept. goim's clients use 1000 and up.
+    /// Business type of the message; receivers choose by it what they accept. goim's clients use 1000 and up. Up to 17 and below
+    /// zero are words of goim's protocol (heartbeat, login, container) and refused as `bad_request`.
     #[schema(example = 1000)]
     operation: i32,
     /// JSON, sent as it stands here.
@@ -81,8 +82,10 @@ pub struct To {
 #[derive(Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Everyone {
+    /// Of an account: the device class it logged in with, `web`, `desktop`, `mobile` or `cli`. Of a goim connection: what it named.
     #[serde(default)]
     pub platforms: Vec<String>,
+    /// Of an account: those it had when it connected.
     #[serde(default)]
     pub tags: Vec<String>,
     /// Connections per second over all nodes; 0: as fast as it goes.

@@ -5,11 +5,26 @@ use skein_domain::id::IdempotencyKey;
 use skein_domain::live::{Audience, LiveMessage, Operation};
 use skein_domain::{Code, Error, Result};
 
+/// goim's operations end here.
+const CONTROL_OPERATION_MAX: Operation = 17;
+
 pub fn message(operation: Operation, body: Vec<u8>) -> Result<LiveMessage> {
     if body.len() > MESSAGE_BYTES_MAX {
         return Err(Error::new(Code::TooLarge, format!("a message holds at most {MESSAGE_BYTES_MAX} bytes")));
     }
     Ok(LiveMessage { operation, body })
+}
+
+/// goim's own clients take a message with one of goim's operations for a word of their protocol.
+pub fn business_operation(operation: Operation) -> Result<()> {
+    if operation <= CONTROL_OPERATION_MAX {
+        let why = format!(
+            "operations up to {CONTROL_OPERATION_MAX} are the words of goim's protocol (heartbeat, login, container): choose a larger \
+             one, best 1000 and up"
+        );
+        return Err(Error::new(Code::BadRequest, why));
+    }
+    Ok(())
 }
 
 pub fn at_most_receivers(count: usize) -> Result<()> {

@@ -16,13 +16,14 @@ fn threads_named(name: &str) -> usize {
     names.filter(|comm| comm.trim() == name).count()
 }
 
+const WORKERS: usize = 2;
+
 #[test]
 fn a_thousand_connections_need_no_further_thread() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("thousand").enable_all().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).thread_name("thousand").enable_all().build().unwrap();
     runtime.block_on(async {
         let world = World::plain().await;
         let mut first = world.user("1").await;
-        let before = threads_named("thousand");
         let mut clients = Vec::new();
         for nth in 2..=1_000 {
             clients.push(world.user(&nth.to_string()).await);
@@ -33,7 +34,7 @@ fn a_thousand_connections_need_no_further_thread() {
             assert_eq!(client.notice().await, "all of you");
         }
         assert_eq!(first.notice().await, "all of you");
-        assert_eq!(threads_named("thousand"), before);
+        assert!(threads_named("thousand") <= WORKERS, "the runtime's own, and no other");
         drop((first, clients));
         world.is_empty_again().await;
     });

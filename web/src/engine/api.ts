@@ -260,16 +260,17 @@ export interface Timeline {
 
 // ------------------------------------------------------------------------------------------------ conversations
 
-export type ConversationKind = "direct" | "group" | "room";
+/** `notice`: what one app tells me; only the app writes there. */
+export type ConversationKind = "direct" | "group" | "room" | "notice";
 export type Role = "member" | "admin" | "owner";
 
 /** A row of the conversation list, and all the chat pane's head needs. */
 export interface Conversation {
   readonly id: number;
   readonly kind: ConversationKind;
-  /** Groups and rooms. Direct ones are named by their peer: {@link Engine.people}. */
+  /** Groups and rooms, and the app of notices. Direct ones are named by their peer: {@link Engine.people}. */
   readonly title: string;
-  /** The other side of a direct conversation, else 0. */
+  /** The other side of a direct conversation, the app of notices, else 0. */
   readonly peer: number;
   readonly announcement: string;
   readonly owner: number;

@@ -4,12 +4,11 @@ import type { Echo, Row } from "../store/rows";
 import { readOf, unreadOf } from "../sync/row";
 import { echoItem, lastLineOf, lineItem, roleOf } from "./items";
 
-/** What services write to a person looks like a group that one cannot answer. */
 const KINDS = {
   DIRECT: "direct",
   GROUP: "group",
   ROOM: "room",
-  NOTICE: "group",
+  NOTICE: "notice",
   CONVERSATION_KIND_UNSPECIFIED: "group",
 } as const;
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import type { EventItem, Item, MessageItem } from "../../src/engine/api";
-import { buildRows, PAUSE_MS, type Row, RUN_MS } from "../../src/ui/logic/rows";
+import { buildRows, currentOf, PAUSE_MS, type Row, RUN_MS } from "../../src/ui/logic/rows";
 
 const START = new Date(2026, 10, 21, 10, 0).getTime();
 const MINUTE_MS = 60_000;
@@ -111,4 +111,16 @@ describe("rows", () => {
     for (let i = 0; i < 50; i++) buildRows({ items, unreadAfter: 0, hasOlder: true }, cache);
     expect((performance.now() - began) / 50).toBeLessThan(8);
   });
+});
+
+describe("the line a menu was opened on", () => {
+  const pending = message(0, 1, START, { id: "k:a", state: "sending" });
+
+  test("is the stored one after its ack", () => {
+    const stored = message(5, 1, START, { id: "k:a", state: "sent" });
+    expect(currentOf([message(4, 2, START), stored], pending)).toBe(stored);
+  });
+
+  test("stays as it was when it left the window", () =>
+    expect(currentOf([message(4, 2, START)], pending)).toBe(pending));
 });

@@ -23,6 +23,12 @@ export interface MessageRow {
   readonly last: boolean;
 }
 
+/** The line as it is now, however it was when it was pointed at; a line that left the window is as it was. */
+export function currentOf(items: readonly Item[], line: MessageItem): MessageItem {
+  const found = items.find((item) => item.id === line.id);
+  return found?.type === "message" ? found : line;
+}
+
 /** A pause after which the time is written between the messages. */
 export const PAUSE_MS = 15 * 60_000;
 /** Within this one author's messages belong together. */

@@ -6,7 +6,10 @@ use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::{Args, Subcommand};
-use serde_json::{Map, Value, json};
+use reqwest::header::CONTENT_TYPE;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -116,7 +119,7 @@ struct Content {
     /// The message as text.
     #[arg(long)]
     text: Option<String>,
-    /// The message as JSON.
+    /// The message as JSON, sent as it is written.
     #[arg(long)]
     body: Option<String>,
     /// The message from a file, or `-` for standard input; any bytes.
@@ -137,7 +140,8 @@ pub fn run(args: PushArgs) -> Result<ExitCode> {
 }
 
 impl What {
-    fn request(&self) -> Result<(reqwest::Method, String, Option<Value>)> {
+    /// Method, path, and the body as JSON text.
+    fn request(&self) -> Result<(reqwest::Method, String, Option<String>)> {
         let (to, message) = match self {
             What::User { uids, message } => (json!({ "users": uids }), message),
             What::Room { room, message } => (json!({ "room": room }), message),
@@ -155,32 +159,55 @@ impl What {
     }
 }
 
+/// A push as the API reads it.
+#[derive(Serialize)]
+struct Push<'m> {
+    to: Value,
+    operation: i32,
+    #[serde(flatten)]
+    message: Message<'m>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    durable: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    dry_run: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ttl_ms: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    idempotency_key: Option<&'m str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Message<'m> {
+    Text(&'m str),
+    /// As it was written: the server sends it on byte by byte.
+    Body(&'m RawValue),
+    Base64(String),
+}
+
 impl MessageArgs {
-    fn body(&self, to: Value) -> Result<Value> {
-        let mut body = Map::from_iter([("to".to_owned(), to), ("operation".to_owned(), self.op.into())]);
-        let mut put = |name: &str, value: Value| body.insert(name.to_owned(), value);
-        match &self.content {
-            Content { text: Some(text), .. } => put("text", text.as_str().into()),
-            Content { body: Some(json), .. } => put("body", serde_json::from_str(json).context("--body is not JSON (--text takes text)")?),
-            Content { file: Some(file), .. } => put("base64", STANDARD.encode(read_message(file)?).into()),
+    fn body(&self, to: Value) -> Result<String> {
+        let message = match &self.content {
+            Content { text: Some(text), .. } => Message::Text(text),
+            Content { body: Some(json), .. } => {
+                Message::Body(serde_json::from_str(json).context("--body is not JSON (--text takes text)")?)
+            }
+            Content { file: Some(file), .. } => Message::Base64(STANDARD.encode(read_message(file)?)),
             _ => bail!("one of --text, --body and --file is needed"),
         };
-        if self.durable {
-            put("durable", true.into());
-        }
-        if self.dry_run {
-            put("dry_run", true.into());
-        }
-        if let Some(when) = self.at {
-            put("not_before", when.millis(unix_ms()).to_string().into());
-        }
-        if let Some(ttl) = self.ttl {
-            put("ttl_ms", ttl.to_string().into());
-        }
-        if let Some(key) = &self.idempotency_key {
-            put("idempotency_key", key.as_str().into());
-        }
-        Ok(Value::Object(body))
+        let push = Push {
+            to,
+            operation: self.op,
+            message,
+            durable: self.durable,
+            dry_run: self.dry_run,
+            not_before: self.at.map(|when| when.millis(unix_ms()).to_string()),
+            ttl_ms: self.ttl.map(|ttl| ttl.to_string()),
+            idempotency_key: self.idempotency_key.as_deref(),
+        };
+        serde_json::to_string(&push).context("write the request")
     }
 }
 
@@ -220,11 +247,11 @@ impl Api {
         Ok(Self { server, key: key.trim().to_owned() })
     }
 
-    async fn ask(&self, method: reqwest::Method, path: &str, body: Option<Value>) -> Result<Value> {
+    async fn ask(&self, method: reqwest::Method, path: &str, body: Option<String>) -> Result<Value> {
         let client = reqwest::Client::builder().timeout(DEADLINE).build().context("set up HTTP")?;
         let mut request = client.request(method, format!("{}{path}", self.server)).bearer_auth(&self.key);
-        if let Some(body) = &body {
-            request = request.json(body);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         let mut answer = request.send().await.with_context(|| format!("ask {}", self.server))?;
         let status = answer.status();
@@ -289,6 +316,7 @@ fn state_in_chinese(state: &str) -> &'static str {
         "waiting" => "进行中",
         "delivered" => "已送出",
         "expired" => "已过期",
+        "failed" => "失败",
         _ => "",
     }
 }
@@ -304,9 +332,20 @@ mod tests {
         args: PushArgs,
     }
 
-    fn body(line: &str) -> Result<Value> {
+    fn sent(line: &str) -> Result<String> {
         let words = std::iter::once("push").chain(line.split(' '));
         Ok(Line::try_parse_from(words)?.args.what.request()?.2.unwrap_or_default())
+    }
+
+    fn body(line: &str) -> Result<Value> {
+        Ok(serde_json::from_str(&sent(line)?)?)
+    }
+
+    #[test]
+    fn a_body_is_sent_as_it_was_written() {
+        let written = r#"{"z":1.0,"a":12345678901234567890123,"z":1e2}"#;
+        let sent = sent(&format!("room live://1 --body {written}")).unwrap();
+        assert!(sent.contains(&format!("\"body\":{written}")), "{sent}");
     }
 
     #[test]

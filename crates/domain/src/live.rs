@@ -401,6 +401,8 @@ pub enum PushState {
     Delivered,
     /// Nobody got it in time.
     Expired,
+    /// Its time came, and it could not be pushed: there was nobody or nowhere to keep it for.
+    Failed,
 }
 
 /// A node as the push API tells of it.

@@ -222,6 +222,7 @@ impl From<live::Receipt> for Receipt {
             PushState::Waiting => State::Waiting,
             PushState::Delivered => State::Delivered,
             PushState::Expired => State::Expired,
+            PushState::Failed => State::Failed,
         };
         let live::Receipt { push, at, found, queued, dropped, .. } = receipt;
         Self { push_id: push, state: state.into(), at: at.0, found, queued, dropped }

@@ -16,7 +16,7 @@ use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Uid};
 use skein_domain::live::{LiveMessage, PushId, PushTarget, RoomName, Stored};
 use skein_domain::policy;
-use skein_domain::port::{Append, Appended, MessageStore, PushStore};
+use skein_domain::port::{AccountStore, Append, Appended, MessageStore, PushStore};
 use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ const TRIES_MAX: u32 = 3;
 #[derive(Clone)]
 pub(crate) struct Durable {
     pub store: Arc<dyn PushStore>,
+    pub accounts: Arc<dyn AccountStore>,
     pub messages: Arc<dyn MessageStore>,
     pub snapshots: Snapshots,
 }
@@ -50,12 +51,24 @@ pub(super) struct Kept {
 }
 
 impl Durable {
-    /// Whether there is somewhere to keep it.
-    pub(super) async fn check(&self, target: &PushTarget) -> Result<()> {
-        if let PushTarget::Room(room) = target {
-            self.bound(room).await?;
+    /// Whether there is somewhere to keep it. One that is kept right away finds out by itself whether there is anybody:
+    /// `is_kept_later` asks.
+    pub(super) async fn check(&self, app: Uid, target: &PushTarget, is_kept_later: bool) -> Result<()> {
+        match target {
+            PushTarget::Room(room) => self.bound(room).await.map(|_| ()),
+            PushTarget::Uids(uids) if uids.contains(&app) => Err(Error::new(Code::NotSelf, "an app tells itself nothing")),
+            PushTarget::Uids(uids) if is_kept_later => self.check_anybody(uids).await,
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    async fn check_anybody(&self, uids: &[Uid]) -> Result<()> {
+        for uid in uids {
+            if self.accounts.user(*uid).await?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(nobody())
     }
 
     pub(super) async fn keep(&self, keep: Keep<'_>, target: &PushTarget) -> Result<Kept> {
@@ -86,7 +99,7 @@ impl Durable {
         let told: Vec<Option<(Stored, bool)>> = futures_util::stream::iter(each).buffered(AT_A_TIME).try_collect().await?;
         let (stored, repeated): (Vec<Stored>, Vec<bool>) = told.into_iter().flatten().unzip();
         if stored.is_empty() {
-            return Err(Error::new(Code::NotFound, "no such user"));
+            return Err(nobody());
         }
         Ok(Kept { stored, repeated: repeated.into_iter().all(|repeated| repeated) })
     }
@@ -121,6 +134,10 @@ impl Durable {
         }
         Err(Error::new(Code::Busy, "the room is changing too fast").retry_after(200))
     }
+}
+
+fn nobody() -> Error {
+    Error::new(Code::NotFound, "no such user")
 }
 
 fn body_of(message: &LiveMessage) -> Body {

@@ -144,7 +144,7 @@ impl Pushes {
             if caller.app == keys::NO_APP {
                 return Err(Error::new(Code::Forbidden, "a durable push needs an API key: it is by the key's app"));
             }
-            self.durable.check(&request.target).await?;
+            self.durable.check(caller.app, &request.target, times.due.is_some() || request.dry_run).await?;
         }
         let push = id::new(now)?;
         if request.dry_run {
@@ -157,7 +157,7 @@ impl Pushes {
         };
         let stored = match (times.due, request.durable) {
             (Some(_), _) => Vec::new(),
-            (None, true) => self.keep(caller, &push, request, times).await?,
+            (None, true) => self.keep(caller, &push, request, times, repeated).await?,
             (None, false) if repeated => Vec::new(),
             (None, false) => self.hand_on(caller, &push, request, times).await.map(|()| Vec::new())?,
         };
@@ -185,10 +185,17 @@ impl Pushes {
         Ok((push, remembered))
     }
 
-    async fn keep(&self, caller: &PushCaller, push: &PushId, request: PushRequest, times: Times) -> Result<Vec<Stored>> {
+    /// What was refused for good is kept nowhere: its key is free again. Not that of a repetition, as the first may be kept.
+    async fn keep(&self, caller: &PushCaller, push: &PushId, request: PushRequest, times: Times, repeated: bool) -> Result<Vec<Stored>> {
         let app = caller.app;
         let keep = Keep { push, app, message: &request.message, at: self.clock.now() };
-        let kept = self.durable.keep(keep, &request.target).await?;
+        let outcome = self.durable.keep(keep, &request.target).await;
+        if let (Err(error), Some(key), false) = (&outcome, &request.key, repeated)
+            && !schedule::may_pass(error.code)
+        {
+            self.store.forget(app, key).await?;
+        }
+        let kept = outcome?;
         let accepted = Accepted { push: push.clone(), app, target: request.target, message: request.message, expires: times.expires };
         schedule::announce(&self.transient, accepted, kept.repeated).await?;
         Ok(kept.stored)

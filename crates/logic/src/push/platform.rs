@@ -30,7 +30,8 @@ impl Platform {
             receipts: receipts.clone(),
             clock: clock.clone(),
         };
-        let durable = Durable { store: store.clone(), messages: messages.clone(), snapshots: snapshots.clone() };
+        let durable =
+            Durable { store: store.clone(), accounts: parts.accounts.clone(), messages: messages.clone(), snapshots: snapshots.clone() };
         let scheduled = Arc::new(Notify::new());
         let live = LiveSessions {
             rooms: rooms.clone(),

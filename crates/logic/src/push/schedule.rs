@@ -1,6 +1,6 @@
 //! Pushes that wait for their time, and fire.
 //!
-//! **Invariant:** a waiting push is on disk until it has fired or expired, so it survives a restart. One that is kept fires
+//! **Invariant:** a waiting push is on disk until it has fired, expired or failed, so it survives a restart. One that is kept fires
 //! once in effect, by its entries' keys. One that is not kept is taken off the disk after it was handed on: were the
 //! process to end in between, who is connected then gets it (a second time, if they were connected before).
 //!
@@ -92,12 +92,13 @@ impl Schedule {
 
     /// `Err`: to be tried again.
     async fn settle(&self, scheduled: ScheduledPush) -> Result<()> {
-        let push = scheduled.push.clone();
+        let (push, app) = (scheduled.push.clone(), scheduled.app);
         let outcome = match self.fire(scheduled).await {
             Ok(outcome) => outcome,
             Err(error) if may_pass(error.code) => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, push, "a due push is given up");
+                self.receipts.put(receipt(push.clone(), app, PushState::Failed, self.clock.now())).await?;
                 "given_up"
             }
         };
@@ -144,7 +145,7 @@ pub(super) async fn announce(transient: &Transient, accepted: Accepted, is_repea
 }
 
 /// Whether the same may go well later.
-fn may_pass(code: Code) -> bool {
+pub(super) fn may_pass(code: Code) -> bool {
     use Code::*;
     matches!(code, Busy | StorageFull | Unavailable | Timeout | RetrySameKey | Internal)
 }

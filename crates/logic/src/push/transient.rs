@@ -62,7 +62,8 @@ impl Transient {
         Ok(nodes.into_iter().map(|(node, connections)| LiveAddress::Sessions { node, connections }).collect())
     }
 
-    /// How many connections a push would find now; of a push to all, as many as there are.
+    /// How many connections a push would find now. Of a push to all it is an upper bound, as many as there are: only the
+    /// nodes know their connections' platforms, tags and accepted operations.
     pub(super) async fn would_reach(&self, target: PushTarget) -> Result<u64> {
         let online = async || self.guests.online().await;
         Ok(match target {

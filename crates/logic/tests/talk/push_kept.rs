@@ -205,3 +205,48 @@ async fn what_cannot_be_is_refused_before_it_is_remembered() {
     assert_eq!(code(push(&world, &pusher, far).await), Code::BadRequest);
     assert!(!push(&world, &pusher, keyed("k", to_room("live://1", "x"))).await.unwrap().2, "the key is free");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_push_leaves_its_key_free() {
+    let world = World::new().await;
+    let [ann] = world.people().await;
+    let (pusher, app) = key(&world, "news").await;
+    assert_eq!(code(push(&world, &pusher, keyed("k", kept(&[Uid(999)], "hello"))).await), Code::NotFound);
+    assert_eq!(code(push(&world, &pusher, keyed("k", kept(&[ann, app.app], "hello"))).await), Code::NotSelf);
+    let (_, stored, repeated) = push(&world, &pusher, keyed("k", kept(&[ann], "hello"))).await.unwrap();
+    assert!(!repeated);
+    assert_eq!(plain(&history(&world, ann, stored[0].conversation).await), ["hello"], "what was refused is kept for nobody");
+    assert_eq!(code(push(&world, &pusher, keyed("k", kept(&[Uid(999)], "hello"))).await), Code::IdempotencyConflict);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_never_be_kept_is_refused_before_it_waits() {
+    let world = World::new().await;
+    let [ann] = world.people().await;
+    let (pusher, app) = key(&world, "news").await;
+    let unbound = PushRequest { durable: true, ..to_room("live://1", "x") };
+    let refused = [(kept(&[Uid(999)], "x"), Code::NotFound), (kept(&[app.app], "x"), Code::NotSelf), (unbound, Code::NotFound)];
+    for (request, expected) in refused {
+        assert_eq!(code(push(&world, &pusher, at(&world, 1_000, request.clone())).await), expected);
+        assert_eq!(code(push(&world, &pusher, PushRequest { dry_run: true, ..request }).await), expected);
+    }
+    assert!(world.store.store.next_due().await.unwrap().is_none(), "nothing waits");
+    push(&world, &pusher, at(&world, 1_000, kept(&[Uid(999), ann], "x"))).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_due_push_that_is_given_up_says_so() {
+    let mut world = World::new().await;
+    let [owner] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let chat = world.room(owner, "announcements").await.unwrap();
+    world.logic.push_admin().bind_room(&room("live://1"), Some(chat), "test").await.unwrap();
+    let later = at(&world, 1_000, PushRequest { durable: true, ..to_room("live://1", "later") });
+    let (id, ..) = push(&world, &pusher, later).await.unwrap();
+    world.logic.push_admin().bind_room(&room("live://1"), None, "test").await.unwrap();
+    world.run();
+    world.clock.advance(1_000);
+    until_nothing_waits(&world).await;
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Failed);
+    assert!(plain(&history(&world, owner, chat).await).is_empty());
+}

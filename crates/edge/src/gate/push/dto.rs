@@ -205,7 +205,8 @@ pub struct Pushed {
     /// Where a durable push was stored, if it was due: one place per user, or the room's.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stored: Vec<Stored>,
-    /// Receivers a dry run would have found.
+    /// Connections a dry run would have found. To `all` it is an upper bound: all connections, whatever their platforms, tags
+    /// and accepted operations.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub would_reach: Option<u64>,
     /// The same had been pushed with this idempotency key; nothing was done now.
@@ -282,8 +283,8 @@ impl From<PushOutcome> for Outcome {
 
 super::super::dto::words!(
     /// `scheduled`: waits for its time. `waiting`: on its way. `delivered`: put on the queues of whoever was found.
-    /// `expired`: its time to live passed first.
-    State = live::PushState { Scheduled, Waiting, Delivered, Expired }
+    /// `expired`: its time to live passed first. `failed`: when its time came, there was nobody or nowhere to store it for.
+    State = live::PushState { Scheduled, Waiting, Delivered, Expired, Failed }
 );
 
 /// What became of a push so far; kept for ten minutes after its last change.

@@ -112,6 +112,26 @@ describe("chat", () => {
     for (const peer of [script, cy, bob]) peer.close();
   });
 
+  test("a menu opened on a pending message follows it: once the message is stored it can be recalled there", async () => {
+    const { ann, bob, chat } = await it.pair();
+    const page = await it.logIn(ann);
+    await openChat(page, chat);
+    it.front.down();
+    await page.locator('[data-connection="offline"]').waitFor();
+    await write(page, "pending for now");
+    await line(page, "pending for now").locator('[data-mark="sending"]').waitFor();
+    await line(page, "pending for now")
+      .locator(".bubble")
+      .click({ button: "right", position: { x: 8, y: 8 } });
+    await page.getByRole("menuitem", { name: en.chat.copyText, exact: true }).waitFor();
+    expect(await page.getByRole("menuitem", { name: en.chat.recall, exact: true }).count()).toBe(0);
+    it.front.up();
+    await page.getByRole("menuitem", { name: en.chat.edit, exact: true }).waitFor();
+    await page.getByRole("menuitem", { name: en.chat.recall, exact: true }).click();
+    await page.getByText(en.chat.recalledMine).last().waitFor();
+    bob.close();
+  });
+
   test("Enter during Chinese composition takes the candidate and sends nothing", async () => {
     const { ann, bob, chat } = await it.pair();
     const page = await it.logIn(ann);

@@ -149,6 +149,23 @@ async fn goims_own_operations_are_refused_and_said_why() {
 }
 
 #[tokio::test]
+async fn who_has_no_valid_key_is_told_nothing_of_a_body_that_is_not_sound() {
+    // As logic does: a key is looked at first, and an empty push is a bad request.
+    let script = Script::push(|_| Err(skein_domain::Error::new(skein_domain::Code::BadRequest, "nothing to push")));
+    let app = app(&script);
+    let (one, many) = ("POST /api/v1/push", "POST /api/v1/push/batch");
+    let unsound = [(one, "{\"to\":1}"), (one, "{"), (many, "{\"pushes\":[1]}")];
+    for (line, body) in unsound {
+        let wrong = send(&app, request(line, &["authorization: Bearer wrong", JSON], body)).await;
+        assert_eq!(wrong.problem(), (401, "unauthorized".into()), "{line} {body}");
+    }
+    let answer = send(&app, request(one, &[&api_key(), JSON], "{")).await;
+    assert_eq!(answer.problem(), (400, "bad_json".into()));
+    let batch = send(&app, request(many, &[&api_key(), JSON], "{\"pushes\":[1]}")).await;
+    assert_eq!((batch.status.as_u16(), &batch.json()["outcomes"][0]["refused"]["code"]), (200, &json!("bad_request")));
+}
+
+#[tokio::test]
 async fn a_failure_of_a_key_has_a_title_about_keys() {
     let title = async |app: &axum::Router, line: &str, key: &str, body: Value| {
         let answer = send(app, request(line, &[key, JSON], body.to_string())).await;

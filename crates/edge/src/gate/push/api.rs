@@ -38,7 +38,11 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
 #[utoipa::path(post, path = "/api/v1/push", tag = "push", request_body = PushBody, responses((status = 200, body = Pushed)),
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as the field idempotency_key")))]
 async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result<JsonText, Problem>) -> Answer<Pushed> {
-    let request = request_of(&body?.0, idempotency_header(&headers)?)?;
+    let read = idempotency_header(&headers).and_then(|header_key| request_of(&body?.0, header_key));
+    let request = match read {
+        Ok(request) => request,
+        Err(problem) => return asker.prove(&state).await.map_or_else(|error| Err(error.into()), |()| Err(problem)),
+    };
     match asker.push_one(&state, request).await? {
         PushOutcome::Accepted { push, stored, would_reach, repeated } => Ok(Json(Pushed::new(push, stored, would_reach, repeated))),
         PushOutcome::Refused { error } => Err(error.into()),
@@ -53,9 +57,9 @@ async fn batch(state: SharedState, asker: Asker, body: Result<JsonText, Problem>
         return Err(Problem::bad_request(format!("a batch has 1 to {REQUESTS_MAX} pushes")));
     }
     let read: Vec<Result<PushRequest, Problem>> = pushes.iter().map(|push| request_of(push.get().as_bytes(), None)).collect();
-    let sound = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
-    // Asked even when none is sound: whoever has no key is told nothing else.
-    let mut outcomes = asker.push(&state, sound).await?.into_iter();
+    let sound: Vec<PushRequest> = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
+    let outcomes = if sound.is_empty() { asker.prove(&state).await.map(|()| Vec::new()) } else { asker.push(&state, sound).await };
+    let mut outcomes = outcomes?.into_iter();
     let outcomes = read.into_iter().map(|request| match request {
         Ok(_) => outcomes.next().map_or_else(|| Outcome::from(unexpected_reply()), Outcome::from),
         Err(problem) => Outcome::from(problem),

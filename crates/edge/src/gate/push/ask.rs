@@ -73,6 +73,14 @@ impl Asker {
         }
     }
 
+    /// Whether the key is one, for who is told nothing otherwise: the door refuses an empty push as a bad request only then.
+    pub async fn prove(&self, state: &Shared) -> Result<()> {
+        match self.ask(state, PushCommand::Push { requests: Vec::new() }).await {
+            Err(error) if error.code != Code::BadRequest => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     pub async fn push_one(&self, state: &Shared, request: PushRequest) -> Result<PushOutcome> {
         self.push(state, vec![request]).await?.pop().ok_or_else(unexpected_reply)
     }

@@ -290,14 +290,14 @@ async fn the_command_line_pushes_and_tells_what_became_of_it() {
     let town = with_goim(Town::of(&["ann"])).start().await;
     let mut ann = town.line("ann").await;
     let uid = town.uid("ann");
-    let said = says(&town, &format!("push user {uid} --op 5 --text hello")).await;
+    let said = says(&town, &format!("push user {uid} --op 1005 --text hello")).await;
     let id = said.trim().rsplit(' ').next().unwrap().to_owned();
     assert!(said.starts_with("accepted 已接受"), "{said}");
-    assert_eq!(live(&mut ann).await, (String::new(), 5, "hello".into()));
+    assert_eq!(live(&mut ann).await, (String::new(), 1005, "hello".into()));
     Doors::of(&town).until_delivered(&id).await;
     let status = says(&town, &format!("push status {id}")).await;
     assert!(status.contains("delivered") && status.contains("queued 入队 1"), "{status}");
-    let dry = says(&town, "push all --op 5 --body {\"a\":1} --dry-run --json").await;
+    let dry = says(&town, "push all --op 1005 --body {\"a\":1} --dry-run --json").await;
     assert!(serde_json::from_str::<Value>(&dry).unwrap()["would_reach"].is_number(), "{dry}");
 
     let refused = skein(&town, "push user 999999 --text x --durable").await;

@@ -1,0 +1,1 @@
+//! Links that are cut, delayed or silent between parts that are all well.

@@ -1,0 +1,1 @@
+//! MariaDB away: nothing is acknowledged, and nothing acknowledged is lost.

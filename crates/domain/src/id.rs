@@ -84,6 +84,13 @@ impl std::fmt::Display for NodeId {
     }
 }
 
+/// One connection of a session; an address to deliver to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ConnectionRef {
+    pub session: SessionId,
+    pub generation: Generation,
+}
+
 /// Client-chosen name of one changing command, unique per user: makes a retry safe.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

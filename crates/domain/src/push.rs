@@ -4,7 +4,7 @@ use crate::account::{Ended, Profile};
 use crate::contact::{Friend, FriendRequest};
 use crate::conversation::{ConversationView, Member, RoomInfo};
 use crate::entry::Entry;
-use crate::id::{ConversationId, Generation, Millis, Revision, Seq, SessionId, Shard, Uid};
+use crate::id::{ConnectionRef, ConversationId, Generation, Millis, Revision, Seq, SessionId, Shard, Uid};
 use crate::live::{Audience, GuestKey, GuestRef, LiveMessage, RoomName, Somebody};
 use serde::{Deserialize, Serialize};
 
@@ -81,13 +81,6 @@ pub struct MemberCursor {
     pub uid: Uid,
     pub read: Seq,
     pub delivered: Seq,
-}
-
-/// One connection of a session; an address to deliver to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct ConnectionRef {
-    pub session: SessionId,
-    pub generation: Generation,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

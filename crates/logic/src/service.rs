@@ -29,13 +29,12 @@ use futures_util::future::BoxFuture;
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Comets, Connect, Connected, Logic, NodeLoad, Origin};
 use skein_domain::entry::EntryEvent;
-use skein_domain::id::{ConversationId, NodeId, Shard};
+use skein_domain::id::{ConnectionRef, ConversationId, NodeId, Shard};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::{
     AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LogBus, LogSource, Mailer, Mark, MessageStore,
     NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry,
 };
-use skein_domain::push::ConnectionRef;
 use skein_domain::trace::Trace;
 use skein_domain::{Code, Error, Limits, Result, policy};
 use std::sync::Arc;

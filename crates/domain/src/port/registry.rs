@@ -1,7 +1,6 @@
 use crate::Result;
 use crate::account::DeviceClass;
-use crate::id::{Generation, NodeId, SessionId, Uid};
-use crate::push::ConnectionRef;
+use crate::id::{ConnectionRef, Generation, NodeId, SessionId, Uid};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 

@@ -133,8 +133,8 @@ mod tests {
     use super::*;
     use skein_domain::account::{DeviceClass, Ended};
     use skein_domain::door::Delivery;
-    use skein_domain::id::{ConversationId, Generation, Millis, Revision, Shard};
-    use skein_domain::push::{Batch, ConnectionRef, Control, Envelope, Origin, Push, Target};
+    use skein_domain::id::{ConnectionRef, ConversationId, Generation, Millis, Revision, Shard};
+    use skein_domain::push::{Batch, Control, Envelope, Origin, Push, Target};
     use skein_protocol::{CloseCode, Codec};
     use std::net::IpAddr;
 

@@ -8,7 +8,7 @@ use super::line::Line;
 use super::session::Return;
 use super::shared::Shared;
 use skein_domain::door::{Connect, Connected};
-use skein_domain::push::ConnectionRef;
+use skein_domain::id::ConnectionRef;
 use skein_domain::{Code, Error, Result};
 use skein_protocol::frame::{FEATURE_DEFLATE, HEADER_BYTES, SKEIN_BODY_BYTES_MAX};
 use skein_protocol::{MAJOR, MINOR, v1};

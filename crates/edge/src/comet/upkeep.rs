@@ -6,8 +6,8 @@
 use super::peer::{Patience, Peer};
 use super::shared::Shared;
 use skein_domain::door::NodeLoad;
+use skein_domain::id::ConnectionRef;
 use skein_domain::live::{GuestCommand, GuestReply, ROOMS_PER_NODE_MAX};
-use skein_domain::push::ConnectionRef;
 use skein_domain::{Code, Error};
 use skein_protocol::CloseCode;
 use std::sync::Arc;

@@ -6,10 +6,9 @@ use crate::history::check_seqs;
 use skein_domain::command::Reply;
 use skein_domain::door::Caller;
 use skein_domain::entry::{HistoryPage, MessageState};
-use skein_domain::id::{ConversationId, NodeId, Seq};
+use skein_domain::id::{ConnectionRef, ConversationId, NodeId, Seq};
 use skein_domain::live::{RoomName, Somebody};
 use skein_domain::port::{HistoryQuery, MessageStore, PushStore};
-use skein_domain::push::ConnectionRef;
 use skein_domain::{Code, Error, Limits, Result};
 use std::sync::Arc;
 

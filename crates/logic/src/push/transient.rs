@@ -4,10 +4,9 @@
 //! order, by whichever of its names they called it.
 
 use skein_domain::Result;
-use skein_domain::id::{Millis, NodeId, Uid};
+use skein_domain::id::{ConnectionRef, Millis, NodeId, Uid};
 use skein_domain::live::{GuestKey, LiveAddress, LiveMessage, LiveRecord, PushId, PushState, PushTarget, Receipt};
 use skein_domain::port::{Clock, GuestRegistry, LiveLog, ReceiptStore, SessionRegistry};
-use skein_domain::push::ConnectionRef;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -4,9 +4,8 @@ use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use skein_domain::Result;
-use skein_domain::id::{NodeId, SessionId, Uid};
+use skein_domain::id::{ConnectionRef, NodeId, SessionId, Uid};
 use skein_domain::port::{Registered, Route, SessionRegistry};
-use skein_domain::push::ConnectionRef;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 

@@ -6,9 +6,8 @@
 use super::proto::logic::push_msg::Type;
 use super::proto::logic::{PushMsg, Session};
 use prost::Message;
-use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
+use skein_domain::id::{ConnectionRef, Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::live::{Audience, GuestKey, LiveAddress, LiveMessage, LiveRecord, RoomName};
-use skein_domain::push::ConnectionRef;
 
 /// goim's own names.
 pub const TOPIC: &str = "goim-push-topic";

@@ -1,9 +1,8 @@
 //! goim's Kafka record by bytes.
 
 use super::world::{tohex, unhex};
-use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
+use skein_domain::id::{ConnectionRef, Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::live::{Audience, GuestKey, LiveAddress, LiveMessage, LiveRecord, RoomName};
-use skein_domain::push::ConnectionRef;
 use skein_rpc::{RecordError, decode_record, encode_record, record_key};
 
 fn record(address: LiveAddress) -> LiveRecord {

@@ -5,9 +5,8 @@
 use super::full;
 use async_trait::async_trait;
 use skein_domain::Result;
-use skein_domain::id::{Millis, NodeId, SessionId, Uid};
+use skein_domain::id::{ConnectionRef, Millis, NodeId, SessionId, Uid};
 use skein_domain::port::{Clock, Registered, Route, SessionRegistry};
-use skein_domain::push::ConnectionRef;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

@@ -4,9 +4,8 @@
 //! empty.
 
 use super::tally::Tally;
-use skein_domain::id::{Millis, NodeId};
+use skein_domain::id::{ConnectionRef, Millis, NodeId};
 use skein_domain::live::{Audience, GuestKey, LiveMessage, RoomName};
-use skein_domain::push::ConnectionRef;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;

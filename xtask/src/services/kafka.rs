@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::own::Environment;
 use super::process::{self, Instance};
 use super::{Service, folder, instance_folder};
 use crate::command::{must_succeed, succeeds};
@@ -48,14 +49,22 @@ pub fn prepare_own(folder: &Path, ports: &[u16]) -> Result<()> {
     node.prepare(std::slice::from_ref(&node), &require_classpath()?)
 }
 
-pub fn run_own(folder: &Path, port: u16) -> Result<Instance> {
-    start_node(1, folder, port, &require_classpath()?, &SMALL_HEAP)
+pub fn run_own(folder: &Path, port: u16, environment: &Environment) -> Result<Instance> {
+    let mut command = java(&require_classpath()?);
+    command.envs(environment.iter().cloned());
+    start_node(1, folder, port, command, &SMALL_HEAP)
 }
 
-fn start_node(number: u8, folder: &Path, port: u16, classpath: &str, heap: &[&str]) -> Result<Instance> {
-    let mut command = java(classpath);
+fn start_node(number: u8, folder: &Path, port: u16, mut command: Command, heap: &[&str]) -> Result<Instance> {
     command.args(heap).arg("kafka.Kafka").arg(folder.join("server.properties"));
     process::start(Service::Kafka, number, port, folder.to_owned(), &mut command, PATIENCE)
+}
+
+/// One of Kafka's own programs, by its Java class.
+pub fn tool(class: &str) -> Result<Command> {
+    let mut command = java(&require_classpath()?);
+    command.args(SMALL_HEAP).arg(class);
+    Ok(command)
 }
 
 struct Node {
@@ -117,7 +126,7 @@ impl Node {
     }
 
     fn start(&self, classpath: &str) -> Result<Instance> {
-        start_node(self.number, &self.folder, self.port, classpath, &HEAP)
+        start_node(self.number, &self.folder, self.port, java(classpath), &HEAP)
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::own::Environment;
 use super::process::{self, Instance};
 use super::{Service, instance_folder};
 use crate::command::{must_succeed, output_of, succeeds};
@@ -26,6 +27,7 @@ const DURABLE: &[&str] = &[
 ];
 /// Of all the databases tests make, it follows those that are named so; else it would be minutes behind.
 const FOLLOWING: &[&str] = &["--innodb-flush-log-at-trx-commit=2", "--read-only=1", "--replicate-wild-do-table=skein\\_replicated%.%"];
+const FIRST_STATEMENTS: &str = "init.sql";
 const USER: &str = "skein";
 const PASSWORD: &str = "skein-tests-only";
 
@@ -47,34 +49,58 @@ pub fn start_replica(primary_port: u16) -> Result<Instance> {
 
 /// Makes an empty database on the primary, which is started if it does not run; answers its URL.
 pub fn make_database(name: &str) -> Result<String> {
-    let server = super::require(Service::Mariadb)?;
-    statement(&format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))?;
-    Ok(format!("{server}{name}"))
+    super::require(Service::Mariadb)?;
+    make_database_at(shared_port()?, name)
+}
+
+pub fn make_database_at(port: u16, name: &str) -> Result<String> {
+    statement(port, &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))?;
+    Ok(format!("{}{name}", url(port)))
 }
 
 pub fn drop_database(name: &str) -> Result<()> {
-    statement(&format!("DROP DATABASE IF EXISTS {name}"))
+    statement(shared_port()?, &format!("DROP DATABASE IF EXISTS {name}"))
 }
 
-fn statement(sql: &str) -> Result<()> {
-    let primary = super::find_one(Service::Mariadb).context("MariaDB does not run")?;
+fn shared_port() -> Result<u16> {
+    Ok(super::find_one(Service::Mariadb).context("MariaDB does not run")?.port)
+}
+
+fn statement(port: u16, sql: &str) -> Result<()> {
     let mut client = Command::new("mariadb");
-    client.args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp"]).arg(format!("--port={}", primary.port));
+    client.args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp"]).arg(format!("--port={port}"));
     client.arg(format!("--user={USER}")).arg(format!("--password={PASSWORD}")).args(["--execute", sql]);
     must_succeed(&mut client, "read what MariaDB says above")
 }
 
 fn start(service: Service, server_id: u8, follow: &str) -> Result<Instance> {
-    require_packages()?;
     let folder = instance_folder(service, 1);
+    prepare(&folder, follow)?;
+    run(service, server_id, folder, process::free_ports(FIRST_PORT, 1)?[0], &Environment::new())
+}
+
+/// The data folder of a server one test has for itself.
+pub fn prepare_own(folder: &Path) -> Result<()> {
+    prepare(folder, "")
+}
+
+pub fn run_own(folder: &Path, port: u16, environment: &Environment) -> Result<Instance> {
+    run(Service::Mariadb, 1, folder.to_owned(), port, environment)
+}
+
+fn prepare(folder: &Path, follow: &str) -> Result<()> {
+    require_packages()?;
     let data = folder.join("data");
     if !data.join("mysql").exists() {
-        install(&folder, &data)?;
+        install(folder, &data)?;
     }
-    let init = folder.join("init.sql");
-    std::fs::write(&init, init_statements(follow)).context("write MariaDB's first statements")?;
-    let port = process::free_ports(FIRST_PORT, 1)?[0];
+    std::fs::write(folder.join(FIRST_STATEMENTS), init_statements(follow)).context("write MariaDB's first statements")
+}
+
+fn run(service: Service, server_id: u8, folder: PathBuf, port: u16, environment: &Environment) -> Result<Instance> {
+    let (data, init) = (folder.join("data"), folder.join(FIRST_STATEMENTS));
     let mut command = Command::new(program("mariadbd"));
+    command.envs(environment.iter().cloned());
     command.arg("--no-defaults").arg(format!("--datadir={}", data.display())).arg(format!("--init-file={}", init.display()));
     command.arg(format!("--user={}", me()?)).arg(format!("--port={port}")).arg(format!("--server-id={server_id}"));
     // The socket lies in the data folder; named from there, because the whole path may be too long for one.
@@ -103,7 +129,7 @@ fn install(folder: &Path, data: &Path) -> Result<()> {
     install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
     let output = std::fs::File::create(folder.join("install.log")).context("open MariaDB's installation log")?;
     install.stdout(output);
-    must_succeed(&mut install, "read install.log in target/services/mariadb-1")
+    must_succeed(&mut install, "read install.log in its folder")
 }
 
 fn require_packages() -> Result<()> {

@@ -20,7 +20,8 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 
 use crate::command::workspace_root;
-pub use own::Own;
+pub use kafka::tool as kafka_tool;
+pub use own::{Environment, Own};
 pub use process::Instance;
 use process::Lock;
 

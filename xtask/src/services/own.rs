@@ -2,7 +2,7 @@
 //!
 //! **Invariant:** it is in a folder and on ports of its own, is in no note that others read, and ends with its value.
 
-use std::net::Ipv4Addr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, ensure};
 
 use super::process::{Instance, free_ports};
-use super::{Service, kafka, redis};
+use super::{Service, kafka, mariadb, redis};
 use crate::command::must_succeed;
 
 /// Below the ports systems hand out by themselves, and away from those of the shared instances.
@@ -23,27 +23,49 @@ pub struct Own {
     instance: Instance,
     ports: Vec<u16>,
     folder: PathBuf,
+    environment: Environment,
 }
 
+/// Variables an engine's process is started with.
+pub type Environment = Vec<(&'static str, OsString)>;
+
 impl Own {
-    /// A Redis or a Kafka in `folder`, which must be absolute. Blocks until it answers.
+    /// A MariaDB, a Redis or a Kafka in `folder`, which must be absolute. Blocks until it answers.
     pub fn start(service: Service, folder: &Path) -> Result<Self> {
+        Self::start_in(service, folder, Environment::new())
+    }
+
+    /// With these variables, by which a preloaded library plants faults in it.
+    pub fn start_in(service: Service, folder: &Path, environment: Environment) -> Result<Self> {
         static NTH: AtomicU32 = AtomicU32::new(0);
         let place = std::process::id().wrapping_add(NTH.fetch_add(1, Ordering::Relaxed)) % PLACES;
         let first = FIRST_PORT + place as u16 * PORTS_EACH;
         let ports = free_ports(first, 2)?;
-        if service == Service::Kafka {
-            kafka::prepare_own(folder, &ports)?;
+        match service {
+            Service::Kafka => kafka::prepare_own(folder, &ports)?,
+            Service::Mariadb => mariadb::prepare_own(folder)?,
+            Service::Redis | Service::MariadbReplica => {}
         }
-        let instance = run(service, folder, &ports)?;
-        Ok(Self { instance, ports, folder: folder.to_owned() })
+        let instance = run(service, folder, &ports, &environment)?;
+        Ok(Self { instance, ports, folder: folder.to_owned(), environment })
     }
 
     /// As clients want it.
     pub fn address(&self) -> String {
-        let at = (Ipv4Addr::LOCALHOST, self.instance.port);
-        let scheme = if self.instance.service == Service::Redis { "redis://" } else { "" };
-        format!("{scheme}{}:{}", at.0, at.1)
+        self.instance.service.address(std::slice::from_ref(&self.instance))
+    }
+
+    pub fn port(&self) -> u16 {
+        self.instance.port
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.instance.pid
+    }
+
+    /// Makes an empty database on a MariaDB; answers its URL.
+    pub fn make_database(&self, name: &str) -> Result<String> {
+        mariadb::make_database_at(self.instance.port, name)
     }
 
     /// SIGSTOP: it answers nobody, and closes nothing.
@@ -62,7 +84,7 @@ impl Own {
 
     /// After [`Self::kill`], with the data it had. Blocks until it answers.
     pub fn restart(&mut self) -> Result<()> {
-        self.instance = run(self.instance.service, &self.folder, &self.ports)?;
+        self.instance = run(self.instance.service, &self.folder, &self.ports, &self.environment)?;
         Ok(())
     }
 
@@ -78,11 +100,12 @@ impl Drop for Own {
     }
 }
 
-fn run(service: Service, folder: &Path, ports: &[u16]) -> Result<Instance> {
+fn run(service: Service, folder: &Path, ports: &[u16], environment: &Environment) -> Result<Instance> {
     ensure!(folder.is_absolute(), "an engine's folder is absolute: {}", folder.display());
     match service {
-        Service::Redis => redis::run(folder.to_owned(), ports[0]),
-        Service::Kafka => kafka::run_own(folder, ports[0]),
+        Service::Mariadb => mariadb::run_own(folder, ports[0], environment),
+        Service::Redis => redis::run(folder.to_owned(), ports[0], environment),
+        Service::Kafka => kafka::run_own(folder, ports[0], environment),
         other => anyhow::bail!("no test needs a {} of its own", other.name()),
     }
     .context("start an engine of our own")

@@ -1,7 +1,7 @@
 /** Heavy traffic must not show: 10,000 messages come in over 20 s while a person looks at the conversation. */
 import { expect, test } from "vitest";
 import { until } from "./harness";
-import { frames, quantile } from "./harness/frames";
+import { frames, quantile, told } from "./harness/frames";
 import { openChat, stage } from "./ui/stage";
 
 const it = stage();
@@ -33,17 +33,15 @@ test("10,000 messages over 20 s: at most 8 ms of script per frame", async () => 
       .getByText(`message ${MESSAGES - 1}`, { exact: true })
       .isVisible(),
   );
-  const { scripts, intervals } = await stop();
-  const told = (sorted: readonly number[]) =>
-    [0.5, 0.95, 0.99, 1].map((share) => quantile(sorted, share).toFixed(1)).join(" / ");
+  const { scripts, collections, intervals } = await stop();
   console.info(`${MESSAGES} messages in ${took.toFixed(1)} s, ${scripts.length} frames`);
   console.info(`script per frame, ms (p50 / p95 / p99 / worst): ${told(scripts)}`);
+  console.info(`collecting garbage, ms, in ${collections.length} of the frames: ${told(collections)}`);
   console.info(`frame interval, ms (p50 / p95 / p99 / worst): ${told(intervals)}`);
   expect(scripts.length).toBeGreaterThan(5 * SECONDS);
-  // The mean and nearly all: a machine that does other things at the same time stretches single ones.
-  const mean = scripts.reduce((sum, ms) => sum + ms, 0) / scripts.length;
-  console.info(`script per frame, mean: ${mean.toFixed(1)} ms`);
-  expect(mean).toBeLessThanOrEqual(SCRIPT_MS);
-  expect(quantile(scripts, 0.9)).toBeLessThanOrEqual(SCRIPT_MS);
+  // A machine that does other things at the same time stretches single frames.
+  expect(quantile(scripts, 0.99)).toBeLessThanOrEqual(SCRIPT_MS);
+  const mean = (values: readonly number[]) => values.reduce((sum, ms) => sum + ms, 0) / scripts.length;
+  expect(mean(scripts) + mean(collections)).toBeLessThanOrEqual(SCRIPT_MS / 2);
   bob.close();
 }, 180_000);

@@ -14,14 +14,17 @@ interface TraceEvent {
 }
 
 /** As the browser's own tools sort it: script, and what it makes the browser do in between. */
-const SCRIPT = new Set(["FunctionCall", "EvaluateScript", "RunMicrotasks", "v8.callFunction", "MinorGC", "MajorGC"]);
+const SCRIPT = new Set(["FunctionCall", "EvaluateScript", "RunMicrotasks", "v8.callFunction"]);
 const RENDERING = new Set(["Layout", "UpdateLayoutTree", "HitTest", "ParseHTML", "PrePaint", "Paint"]);
+const COLLECTING = new Set(["MinorGC", "MajorGC"]);
 /** Frames nearer to each other are one. */
 const FRAME_US = 1_000;
 
 export interface Frames {
-  /** Processor time of script per frame, without layout that it forced; milliseconds, sorted. */
+  /** Processor time of script per frame, without layout that it forced and collecting garbage; milliseconds, sorted. */
   readonly scripts: readonly number[];
+  /** Processor time of collecting garbage, for each frame that had to; milliseconds, sorted. */
+  readonly collections: readonly number[];
   /** Time from frame to frame; milliseconds, sorted. */
   readonly intervals: readonly number[];
 }
@@ -44,28 +47,38 @@ function measure(events: readonly TraceEvent[]): Frames {
   const begins = events.filter(({ name, ph }) => name === "AnimationFrame" && ph === "b").map(({ ts }) => ts);
   const starts = begins.filter((ts, at) => at === 0 || ts - (begins[at - 1] ?? 0) > FRAME_US);
   const scripts = starts.map(() => 0);
-  const add = (ts: number, ms: number) => {
+  const collections = starts.map(() => 0);
+  const add = (to: number[], ts: number, us: number) => {
     const next = starts.findIndex((start) => start > ts);
     const frame = next < 0 ? starts.length - 1 : Math.max(0, next - 1);
-    scripts[frame] = (scripts[frame] ?? 0) + ms;
+    to[frame] = (to[frame] ?? 0) + us / 1_000;
   };
-  // What is nested in script is script, but for rendering.
+  // What is nested in script is script, but for rendering and collecting.
   let scriptEnd = 0;
-  let renderingEnd = 0;
+  let otherEnd = 0;
   for (const { name, ph, ts, dur = 0, tdur = dur } of events) {
     if (ph !== "X") continue;
     if (SCRIPT.has(name) && ts >= scriptEnd) {
       scriptEnd = ts + dur;
-      add(ts, tdur / 1_000);
-    } else if (RENDERING.has(name) && ts < scriptEnd && ts >= renderingEnd) {
-      renderingEnd = ts + dur;
-      add(ts, -tdur / 1_000);
+      add(scripts, ts, tdur);
+    } else if ((RENDERING.has(name) || COLLECTING.has(name)) && ts >= otherEnd) {
+      otherEnd = ts + dur;
+      if (ts < scriptEnd) add(scripts, ts, -tdur);
+      if (COLLECTING.has(name)) add(collections, ts, tdur);
     }
   }
   const intervals = starts.slice(1).map((ts, at) => (ts - (starts[at] ?? ts)) / 1_000);
   const sorted = (values: readonly number[]) => [...values].sort((a, b) => a - b);
-  return { scripts: sorted(scripts), intervals: sorted(intervals) };
+  return {
+    scripts: sorted(scripts),
+    collections: sorted(collections.filter((ms) => ms > 0)),
+    intervals: sorted(intervals),
+  };
 }
+
+/** The usual quantiles, to be reported. */
+export const told = (sorted: readonly number[]): string =>
+  [0.5, 0.95, 0.99, 1].map((share) => quantile(sorted, share).toFixed(1)).join(" / ");
 
 /** A value that so large a share of the sorted ones does not exceed. */
 export function quantile(sorted: readonly number[], share: number): number {

@@ -1,14 +1,25 @@
 import { describe, expect, test } from "vitest";
-import { around, atEnd, carried, DRAWN_MAX, earlier, FOLLOWED_MAX, later, STEP } from "../../src/ui/logic/slice";
+import {
+  around,
+  atEnd,
+  BEHIND_MAX,
+  carried,
+  DRAWN_MAX,
+  earlier,
+  FIRST,
+  FOLLOWED_MAX,
+  later,
+  STEP,
+} from "../../src/ui/logic/slice";
 
 const list = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => ({ key: `m${from + i}` }));
 
 test("the end, and around a row", () => {
-  expect(atEnd(1_000)).toEqual({ from: 1_000 - STEP, to: 1_000 });
+  expect(atEnd(1_000)).toEqual({ from: 1_000 - FIRST, to: 1_000 });
   expect(atEnd(3)).toEqual({ from: 0, to: 3 });
-  expect(around(500, 1_000)).toEqual({ from: 500 - STEP / 2, to: 500 + STEP / 2 });
-  expect(around(2, 1_000)).toEqual({ from: 0, to: STEP });
-  expect(around(999, 1_000)).toEqual({ from: 1_000 - STEP, to: 1_000 });
+  expect(around(500, 1_000)).toEqual({ from: 500 - FIRST / 2, to: 500 + FIRST / 2 });
+  expect(around(2, 1_000)).toEqual({ from: 0, to: FIRST });
+  expect(around(999, 1_000)).toEqual({ from: 1_000 - FIRST, to: 1_000 });
 });
 
 test("going up and down a thousand rows, the bound holds and every row comes", () => {
@@ -23,7 +34,7 @@ test("going up and down a thousand rows, the bound holds and every row comes", (
   }
   while (slice.to < 1_000) {
     const before = slice;
-    slice = later(slice, 1_000);
+    slice = later(slice, 1_000, false);
     expect(slice.from).toBeLessThan(before.to);
     expect(slice.to - slice.from).toBeLessThanOrEqual(DRAWN_MAX);
   }
@@ -46,11 +57,21 @@ describe("a list that changed", () => {
     expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
   });
 
-  test("many were appended: a reader at the end has the end, another has what they read", () => {
-    const next = list(1, 500);
-    const slice = { from: 10, to: 50 };
-    expect(keys(carried(slice, list(1, 50), next, true), next)).toEqual([`m${501 - FOLLOWED_MAX}`, "m500"]);
-    expect(keys(carried(slice, list(1, 50), next, false), next)).toEqual(["m11", `m${10 + DRAWN_MAX}`]);
+  test("several were appended: a reader at the end gets them in steps and at most so many rows, another keeps what they read", () => {
+    const next = list(1, 50 + BEHIND_MAX);
+    const step = carried({ from: 0, to: 50 }, list(1, 50), next, true);
+    expect(keys(step, next)).toEqual(["m1", `m${50 + STEP}`]);
+    const more = later(step, next.length, true);
+    expect(keys(more, next)).toEqual(["m1", `m${50 + 2 * STEP}`]);
+    expect(later({ from: 0, to: FOLLOWED_MAX }, 500, true)).toEqual({ from: STEP, to: FOLLOWED_MAX + STEP });
+    expect(keys(carried({ from: 10, to: 50 }, list(1, 50), next, false), next)).toEqual(["m11", `m${50 + STEP}`]);
+    expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
+  });
+
+  test("many were appended: a reader at the end is taken there at once", () => {
+    const next = list(1, 51 + BEHIND_MAX);
+    expect(carried({ from: 10, to: 50 }, list(1, 50), next, true)).toEqual(atEnd(next.length));
+    expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, true), next)[1]).toBe(`m${51 + BEHIND_MAX}`);
   });
 
   test("rows at the edges went: the rest is drawn", () => {

@@ -5,7 +5,7 @@
  * **Invariant:** a row has the same key as long as it means the same, and is the same object as long as it looks the same.
  */
 import type { EventItem, Item, MessageItem } from "../../engine/api";
-import { dayOf } from "./time";
+import { dayAfter, dayOf } from "./time";
 
 export type Row =
   | { readonly kind: "day"; readonly key: string; readonly atMs: number }
@@ -76,10 +76,12 @@ function dividerBetween(before: Item | undefined, item: Item, hasOlder: boolean)
   return undefined;
 }
 
-/** A cheap answer for most lines; the calendar is asked only around midnights. */
+/** The day that was asked for last: neighbours are of one day nearly always, and the calendar is slow. */
+let lastDay = { fromMs: Number.NaN, toMs: Number.NaN };
+
 function sameDay(a: number, b: number): boolean {
-  if (a === b) return true;
-  return dayOf(a) === dayOf(b);
+  if (!(a >= lastDay.fromMs && a < lastDay.toMs)) lastDay = { fromMs: dayOf(a), toMs: dayAfter(a) };
+  return b >= lastDay.fromMs && b < lastDay.toMs;
 }
 
 function rowOf(item: Item, before: Item | undefined, after: Item | undefined, parted: boolean, cache: RowCache): Row {

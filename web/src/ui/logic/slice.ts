@@ -12,15 +12,19 @@ export interface Slice {
 
 export const DRAWN_MAX = 160;
 /** So many for a reader who follows the end: what goes by above need not stay. */
-export const FOLLOWED_MAX = 64;
-/** How many rows are added at once, and drawn at first. */
-export const STEP = 32;
+export const FOLLOWED_MAX = 96;
+/** How many rows are drawn at first. */
+export const FIRST = 32;
+/** How many are added in one frame at most: making them is script that holds the frame up. */
+export const STEP = 16;
+/** A reader at the end who would be further behind it than this is taken there at once. */
+export const BEHIND_MAX = 64;
 
-export const atEnd = (length: number): Slice => ({ from: Math.max(0, length - STEP), to: length });
+export const atEnd = (length: number): Slice => ({ from: Math.max(0, length - FIRST), to: length });
 
 export function around(index: number, length: number): Slice {
-  const to = Math.min(length, Math.max(0, index - STEP / 2) + STEP);
-  return { from: Math.max(0, to - STEP), to };
+  const to = Math.min(length, Math.max(0, index - FIRST / 2) + FIRST);
+  return { from: Math.max(0, to - FIRST), to };
 }
 
 export function earlier(slice: Slice): Slice {
@@ -28,9 +32,9 @@ export function earlier(slice: Slice): Slice {
   return { from, to: Math.min(slice.to, from + DRAWN_MAX) };
 }
 
-export function later(slice: Slice, length: number): Slice {
+export function later(slice: Slice, length: number, follows: boolean): Slice {
   const to = Math.min(length, slice.to + STEP);
-  return { from: Math.max(slice.from, to - DRAWN_MAX), to };
+  return { from: Math.max(slice.from, to - (follows ? FOLLOWED_MAX : DRAWN_MAX)), to };
 }
 
 interface Keyed {
@@ -38,18 +42,19 @@ interface Keyed {
 }
 
 /**
- * The same rows in a list that changed. A slice that reached the end reaches it again; beyond the bound, `follows` says
- * which side is cut: the beginning for a reader at the end, else the end.
+ * The same rows in a list that changed. A slice that reached the end, or whose reader `follows` it, goes a step towards it;
+ * beyond the bound the beginning is cut for a reader who follows, else the end.
  */
 export function carried(slice: Slice, old: readonly Keyed[], next: readonly Keyed[], follows: boolean): Slice {
-  const places = new Map(next.map((row, index) => [row.key, index]));
-  const placeOf = (index: number) => places.get((old[index] as Keyed).key);
-  let first: number | undefined;
-  let last: number | undefined;
-  for (let i = slice.from; i < slice.to && first === undefined; i++) first = placeOf(i);
-  for (let i = slice.to - 1; i >= slice.from && last === undefined; i--) last = placeOf(i);
-  if (first === undefined || last === undefined) return atEnd(next.length);
-  const to = slice.to === old.length ? next.length : last + 1;
+  const placeOf = (index: number) => next.findIndex(({ key }) => key === (old[index] as Keyed).key);
+  let first = -1;
+  let last = -1;
+  for (let i = slice.from; i < slice.to && first < 0; i++) first = placeOf(i);
+  for (let i = slice.to - 1; i >= slice.from && last < 0; i--) last = placeOf(i);
+  if (first < 0) return atEnd(next.length);
+  const behind = next.length - last - 1;
+  if (follows && behind > BEHIND_MAX) return atEnd(next.length);
+  const to = last + 1 + (follows || slice.to === old.length ? Math.min(behind, STEP) : 0);
   if (follows) return { from: Math.max(first, to - FOLLOWED_MAX), to };
   return { from: first, to: Math.min(to, first + DRAWN_MAX) };
 }

@@ -5,6 +5,7 @@ export interface TimeWords {
   readonly yesterday: string;
 }
 
+const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 const formats = new Map<string, Intl.DateTimeFormat>();
 
@@ -17,13 +18,30 @@ function format(locale: string, name: string, options: Intl.DateTimeFormatOption
   return made;
 }
 
-export const clock = (atMs: number, locale: string): string =>
-  format(locale, "clock", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(atMs);
+/** One text for a whole minute: neighbouring lines ask for the same one. */
+function ofMinute(write: (atMs: number, locale: string) => string): (atMs: number, locale: string) => string {
+  let last = { minute: Number.NaN, locale: "", text: "" };
+  return (atMs, locale) => {
+    const minute = Math.floor(atMs / MINUTE_MS);
+    if (minute !== last.minute || locale !== last.locale) last = { minute, locale, text: write(atMs, locale) };
+    return last.text;
+  };
+}
+
+export const clock = ofMinute((atMs, locale) =>
+  format(locale, "clock", { hour: "2-digit", minute: "2-digit", hourCycle: "h23" }).format(atMs),
+);
 
 /** Midnight of the day of a moment, in local time: equal for two moments of one day. */
 export function dayOf(atMs: number): number {
   const date = new Date(atMs);
   return new Date(date.getFullYear(), date.getMonth(), date.getDate()).getTime();
+}
+
+/** The midnight after it. */
+export function dayAfter(atMs: number): number {
+  const date = new Date(atMs);
+  return new Date(date.getFullYear(), date.getMonth(), date.getDate() + 1).getTime();
 }
 
 /** Whole days from one moment's day to the other's; rounding takes the hour of summer time away. */
@@ -56,8 +74,9 @@ export function dayLabel(atMs: number, nowMs: number, locale: string, words: Tim
     : format(locale, "longer", { year: "numeric", month: "long", day: "numeric" }).format(atMs);
 }
 
-export const fullTime = (atMs: number, locale: string): string =>
-  format(locale, "full", { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }).format(atMs);
+export const fullTime = ofMinute((atMs, locale) =>
+  format(locale, "full", { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" }).format(atMs),
+);
 
 export const dateOnly = (atMs: number, locale: string): string =>
   format(locale, "dateOnly", { dateStyle: "medium" }).format(atMs);

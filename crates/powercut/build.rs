@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-const SOURCES: [&str; 4] = ["journal.c", "content.c", "entries.c", "interpose.c"];
+const SOURCES: [&str; 5] = ["journal.c", "content.c", "entries.c", "faults.c", "interpose.c"];
 
 fn main() {
     println!("cargo::rerun-if-changed=preload");

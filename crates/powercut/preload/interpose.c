@@ -4,70 +4,26 @@
  * destroy, and makes the system call itself. Whatever is not in the data folder goes straight through.
  * An fsync runs outside the lock. */
 #include "journal.h"
+#include "faults.h"
 
-#include <signal.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
-#include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
 #define ALIAS(name) __attribute__((visibility("default"), alias(name)))
 
-/* === faults === */
-
-static uint64_t delay_us, fail_from, kill_at;
-static bool skip_real, keep_nothing;
-static _Atomic uint64_t file_fsyncs;
-
-static uint64_t number(const char *variable) {
-  const char *text = getenv(variable);
-  return text ? strtoull(text, NULL, 10) : 0;
-}
-
-__attribute__((constructor)) static void read_faults(void) {
-  delay_us = number("SKEIN_POWERCUT_FSYNC_DELAY_US");
-  fail_from = number("SKEIN_POWERCUT_FSYNC_FAIL_AFTER");
-  kill_at = number("SKEIN_POWERCUT_KILL_AT_FSYNC");
-  skip_real = number("SKEIN_POWERCUT_SKIP_REAL_FSYNC") != 0;
-  keep_nothing = number("SKEIN_POWERCUT_KEEP_NOTHING") != 0;
-}
-
-/* For measuring: keeping old bytes costs a write many times what it costs without, and under one lock. */
-static bool keeps_nothing(void) {
-  static _Atomic bool told;
-  if (keep_nothing && !atomic_exchange(&told, true)) journal_unsupported("a process was told to keep nothing");
-  return keep_nothing;
-}
-
-static void wait_us(uint64_t us) {
-  struct timespec left = {(time_t)(us / 1000000), (long)(us % 1000000 * 1000)};
-  while (us > 0 && nanosleep(&left, &left) != 0 && errno == EINTR) {}
-}
-
 /* === fsync === */
-
-static int flush(int fd, long call, bool counted) {
-  uint64_t n = counted ? atomic_fetch_add(&file_fsyncs, 1) + 1 : atomic_load(&file_fsyncs);
-  if (counted && n == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
-  wait_us(delay_us);
-  if (fail_from && n >= fail_from) {
-    errno = EIO;
-    return -1;
-  }
-  return skip_real ? 0 : (int)syscall(call, fd);
-}
 
 static int sync_file(int fd, long call, ino_t inode) {
   journal_lock();
   uint64_t mark = content_mark(inode);
   journal_unlock();
-  int rc = flush(fd, call, true);
+  int rc = faults_flush(fd, call, true);
   if (rc != 0) return rc;
   journal_lock();
   content_forget(inode, mark);
@@ -79,7 +35,7 @@ static int sync_folder(int fd, long call, const char *dir) {
   journal_lock();
   uint64_t mark = entries_mark();
   journal_unlock();
-  int rc = flush(fd, call, false);
+  int rc = faults_flush(fd, call, false);
   if (rc != 0) return rc;
   journal_lock();
   entries_forget(dir, mark);
@@ -106,7 +62,7 @@ EXPORT int fdatasync(int fd) { return sync_any(fd, SYS_fdatasync); }
 /* Locks and journals a write at the descriptor's position (`at` < 0) or at an offset. */
 static bool begin_write(int fd, off_t at, size_t length) {
   struct stat st;
-  if (!content_tracked(fd, &st) || keeps_nothing()) return false;
+  if (!content_tracked(fd, &st) || faults_keep_nothing()) return false;
   int saved = errno;
   journal_lock();
   int flags = fcntl(fd, F_GETFL);
@@ -121,6 +77,7 @@ static bool begin_write(int fd, off_t at, size_t length) {
 
 #define WRITING(fd, at, length, call)                   \
   do {                                                  \
+    if (faults_no_room((fd), (at), (length))) return -1; \
     bool journalled = begin_write((fd), (at), (length)); \
     ssize_t written = (call);                           \
     if (journalled) journal_unlock();                   \
@@ -190,7 +147,7 @@ ALIAS("mmap64") void *mmap(void *hint, size_t length, int protection, int flags,
 
 EXPORT int ftruncate64(int fd, off_t size) {
   struct stat st;
-  if (size < 0 || !content_tracked(fd, &st) || keeps_nothing()) return (int)syscall(SYS_ftruncate, fd, size);
+  if (size < 0 || !content_tracked(fd, &st) || faults_keep_nothing()) return (int)syscall(SYS_ftruncate, fd, size);
   journal_lock();
   content_before_resize(fd, (uint64_t)size);
   int rc = (int)syscall(SYS_ftruncate, fd, size);
@@ -214,9 +171,11 @@ ALIAS("truncate64") int truncate(const char *path, off_t size);
 EXPORT int fallocate64(int fd, int mode, off_t at, off_t length) {
   struct stat st;
   if (at < 0 || length <= 0 || !content_tracked(fd, &st)) return (int)syscall(SYS_fallocate, fd, mode, at, length);
+  bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE), grows = !(mode & FALLOC_FL_KEEP_SIZE);
+  if (grows && faults_no_room(fd, at, (size_t)length)) return -1;
+  if (faults_keep_nothing()) return (int)syscall(SYS_fallocate, fd, mode, at, length);
   journal_lock();
   if (mode & (FALLOC_FL_COLLAPSE_RANGE | FALLOC_FL_INSERT_RANGE)) journal_unsupported("fallocate moved bytes of a data file");
-  bool zeroes = mode & (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE), grows = !(mode & FALLOC_FL_KEEP_SIZE);
   if (zeroes) content_before_write(fd, (uint64_t)at, (uint64_t)length);
   else if (grows && fstat(fd, &st) == 0 && at + length > st.st_size) content_before_resize(fd, (uint64_t)(at + length));
   int rc = (int)syscall(SYS_fallocate, fd, mode, at, length);

@@ -1,5 +1,6 @@
 /* The journal's folder, its lock, its logs, and which paths belong to the data folder. */
 #include "journal.h"
+#include "faults.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -123,6 +124,7 @@ __attribute__((constructor)) static void journal_start(void) {
   open_control();
   /* Stays open until the process ends: this is how a cut knows that nobody writes any more. */
   if (flock(open_journal_file("alive"), LOCK_SH | LOCK_NB) != 0) journal_fatal("started during a cut");
+  faults_start();
   active = true;
   errno = saved;
 }

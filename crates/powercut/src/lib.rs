@@ -41,8 +41,11 @@
 //! | `SKEIN_POWERCUT_KILL_AT_FSYNC` | the process kills itself with SIGKILL just before its k-th fsync of a data file |
 //! | `SKEIN_POWERCUT_SKIP_REAL_FSYNC` | `1`: data files are not really flushed, for speed; the model is the same |
 //! | `SKEIN_POWERCUT_KEEP_NOTHING` | `1`: the faults without the journal of what files held; a cut fails |
+//!
+//! Slow and failing fsyncs and a full disk can also be switched on and off while the process runs: [`Switches`].
 
 mod journal;
+mod switches;
 mod undo;
 
 use std::{
@@ -55,6 +58,7 @@ use std::{
     time::Duration,
 };
 
+pub use switches::Switches;
 pub use undo::Undone;
 
 /// The preload library, as built with this crate.
@@ -147,6 +151,11 @@ impl PowerCut {
         variables
     }
 
+    /// For processes started from now on. All off, unless somebody has switched them.
+    pub fn switches(&self) -> Result<Switches, Error> {
+        Switches::in_journal(&self.journal)
+    }
+
     /// Undoes everything that was not durable and empties the journal. Every process on the data folder must be dead
     /// and waited for; one that is not makes this fail with nothing changed.
     pub fn cut(&self) -> Result<Undone, Error> {
@@ -168,7 +177,7 @@ impl PowerCut {
 
     fn empty_journal(&self) -> Result<(), Error> {
         for path in undo::list(&self.journal)? {
-            if !path.ends_with("alive") {
+            if !path.ends_with("alive") && !path.ends_with(switches::NAME) {
                 fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             }
         }

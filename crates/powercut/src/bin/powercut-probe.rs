@@ -1,4 +1,5 @@
-//! A program to cut the power of: `files <folder> <step>…` does file operations one by one, `sqlite <db> <synchronous>`
+//! A program to cut the power of: `files <folder> <step>…` does file operations one by one, `steps <folder>` those that come
+//! as lines, `sqlite <db> <synchronous>`
 //! commits rows until it is killed, `stream <file>` appends while it fsyncs. Each line on stdout is a promise or an
 //! answer that a test holds it to.
 
@@ -23,9 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["files", folder, steps @ ..] => run_files(Path::new(folder), steps),
+        ["steps", folder] => run_steps(Path::new(folder)),
         ["sqlite", database, synchronous] => run_sqlite(Path::new(database), synchronous),
         ["stream", file] => run_stream(Path::new(file)),
-        _ => Err("usage: files <folder> <step>… | sqlite <db> <synchronous> | stream <file>".into()),
+        _ => Err("usage: files <folder> <step>… | steps <folder> | sqlite <db> <synchronous> | stream <file>".into()),
     }
 }
 
@@ -40,13 +42,25 @@ fn say(line: impl std::fmt::Display) -> io::Result<()> {
 fn run_files(folder: &Path, steps: &[&str]) -> Result<(), Box<dyn Error>> {
     let mut held = HashMap::new();
     for step in steps {
-        match run_step(folder, step, &mut held) {
-            Ok(()) => say("ok")?,
-            Err(error) => say(format_args!("error {}", error.raw_os_error().unwrap_or(0)))?,
-        }
+        answer(run_step(folder, step, &mut held))?;
     }
     say("ready")?;
     wait_for_kill()
+}
+
+fn run_steps(folder: &Path) -> Result<(), Box<dyn Error>> {
+    let mut held = HashMap::new();
+    for step in io::stdin().lines() {
+        answer(run_step(folder, &step?, &mut held))?;
+    }
+    Ok(())
+}
+
+fn answer(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Ok(()) => say("ok"),
+        Err(error) => say(format_args!("error {}", error.raw_os_error().unwrap_or(0))),
+    }
 }
 
 /// Standard input stays open and silent as long as the test lives.

@@ -5,6 +5,7 @@ use skein_powercut::Options;
 use std::time::{Duration, Instant};
 
 const EIO: &str = "error 5";
+const ENOSPC: &str = "error 28";
 
 #[test]
 fn each_fsync_of_data_is_delayed() {
@@ -50,6 +51,39 @@ fn the_chosen_fsync_kills_before_it_happens() {
     lab.assert_tree(&[("a", "old12")]);
     lab.cut().expect("cut");
     lab.assert_tree(&[("a", "old1")]);
+}
+
+#[test]
+fn faults_are_switched_while_the_process_runs() {
+    let lab = Lab::new().given("a", "old");
+    let switches = lab.power().switches().expect("make the switches");
+    let step_under = |set: &dyn Fn(bool), step: &str| {
+        let mut said = Vec::new();
+        let mut probe = lab.start(&Options::default(), &["steps", lab.path("").to_str().expect("utf-8")]);
+        for is_on in [false, true, false] {
+            set(is_on);
+            said.push(probe.asked(step));
+        }
+        probe.kill();
+        said
+    };
+    let failing = step_under(&|fails| switches.fail_fsync(fails).expect("switch"), "sync a");
+    assert_eq!(failing, ["ok", EIO, "ok"]);
+    let full = |is_full| switches.fill_up(is_full).expect("switch");
+    assert_eq!(step_under(&full, "append a +"), ["ok", ENOSPC, "ok"]);
+    assert_eq!(step_under(&full, "write a 0 OLD"), ["ok", "ok", "ok"], "what is there may change");
+    assert_eq!(step_under(&full, "shell fallocate -l $(($(stat -c %s a) + 9)) a"), ["ok", "error 0", "ok"]);
+    let mut probe = lab.start(&Options::default(), &["steps", lab.path("").to_str().expect("utf-8")]);
+    let (delay, begun) = (Duration::from_millis(60), Instant::now());
+    switches.delay_fsync(delay).expect("switch");
+    assert_eq!(probe.asked("datasync a"), "ok");
+    assert!(begun.elapsed() >= delay, "took {:?}", begun.elapsed());
+    probe.kill();
+    // A cut leaves the switches where they are.
+    lab.cut().expect("cut");
+    switches.delay_fsync(Duration::ZERO).expect("switch");
+    switches.fail_fsync(true).expect("switch");
+    assert_eq!(lab.run_files(&Options::default(), &["sync a"]), [EIO]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use skein_powercut::{Error, Options, PowerCut, Undone};
 use std::{
     fs,
-    io::{BufRead, BufReader, Lines},
+    io::{BufRead, BufReader, Lines, Write},
     path::{Path, PathBuf},
     process::{Child, ChildStdout, Command, Stdio},
 };
@@ -68,6 +68,10 @@ impl Lab {
         self.cut().expect("cut the power")
     }
 
+    pub fn power(&self) -> &PowerCut {
+        &self.power
+    }
+
     pub fn cut(&self) -> Result<Undone, Error> {
         self.power.cut()
     }
@@ -109,6 +113,12 @@ pub struct Probe {
 impl Probe {
     pub fn line(&mut self) -> Option<String> {
         self.lines.next().map(|line| line.expect("read the probe's output"))
+    }
+
+    /// The answer to a step given to a probe of `steps`.
+    pub fn asked(&mut self, step: &str) -> String {
+        writeln!(self.child.stdin.as_mut().expect("stdin is piped"), "{step}").expect("ask the probe");
+        self.line().expect("the probe answers")
     }
 
     /// The lines before this one, which must come.

@@ -105,7 +105,6 @@ pub enum Answer {
     Failed { code: String, message: String },
 }
 
-pub const SOCKET: &str = "admin.sock";
 /// Longest request or answer line.
 const LINE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);

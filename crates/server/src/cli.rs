@@ -1,10 +1,11 @@
 //! The command line: what `skein` can be asked for.
 
+use crate::program::program;
 use crate::roles::Role;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 mod admin;
@@ -118,22 +119,6 @@ fn parse() -> Cli {
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
-/// How a shell here runs this very program: it need not be on the `PATH`.
-pub fn program() -> String {
-    let here = std::env::current_dir().unwrap_or_default();
-    std::env::current_exe().map_or_else(|_| "skein".to_owned(), |program| shell_word(&program, &here))
-}
-
-fn shell_word(program: &Path, here: &Path) -> String {
-    let path = match program.strip_prefix(here) {
-        Ok(below) if here.parent().is_some() => Path::new(".").join(below),
-        _ => program.to_owned(),
-    };
-    let text = path.display().to_string();
-    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
-    if is_plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
 /// The command cannot even begin.
 #[derive(Debug)]
 struct BadConfiguration;
@@ -183,18 +168,4 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .thread_name("skein")
         .build()
         .context("start the runtime")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_printed_program_can_be_run_where_it_was_printed() {
-        let word = |program: &str, here: &str| shell_word(Path::new(program), Path::new(here));
-        assert_eq!(word("/srv/skein/target/release/skein", "/srv/skein"), "./target/release/skein");
-        assert_eq!(word("/usr/bin/skein", "/srv/skein"), "/usr/bin/skein");
-        assert_eq!(word("/usr/bin/skein", "/"), "/usr/bin/skein");
-        assert_eq!(word("/my files/it's", "/srv"), "'/my files/it'\\''s'");
-    }
 }

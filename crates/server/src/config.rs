@@ -4,6 +4,7 @@
 //! `--config` names. An environment variable `SKEIN_<SECTION>__<KEY>` sets one key; its value is TOML, or else text.
 //! An unknown section or key is an error that names it.
 
+use crate::folder::CONFIG;
 use crate::roles::{Role, Roles};
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
@@ -224,7 +225,7 @@ impl Config {
 }
 
 fn read_file(data: &Path, file: Option<&Path>) -> Result<toml::Table> {
-    let path = file.map_or_else(|| data.join("skein.toml"), Path::to_path_buf);
+    let path = file.map_or_else(|| data.join(CONFIG), Path::to_path_buf);
     match std::fs::read_to_string(&path) {
         Ok(text) => text.parse().with_context(|| format!("read {}", path.display())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => Ok(toml::Table::new()),

@@ -3,9 +3,10 @@
 //! **Invariant:** nothing is said about what stays on loopback, nor about a listener that these roles do not open.
 
 use crate::config::Config;
-use crate::roles::{Role, Roles};
+use crate::listeners::{Listener, wanted};
+use crate::roles::Roles;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 const CERTIFICATE: &str = "set tls.certificate and tls.private_key, or put a TLS proxy before it and listen on loopback";
 const LOOPBACK: &str = "keep it on loopback or behind a firewall";
@@ -27,31 +28,50 @@ impl fmt::Display for Exposed {
     }
 }
 
+/// Said at every start.
+pub(crate) fn warn(config: &Config, roles: &Roles) {
+    for exposed in of(config, roles) {
+        let Exposed { what, address, fix, .. } = &exposed;
+        tracing::warn!(setting = what, address, fix, "{exposed}");
+    }
+    for (setting, address) in keyless(config, roles) {
+        let reach = if address.ip().is_loopback() { "this machine" } else { "every machine that reaches it" };
+        tracing::warn!(setting, %address, reach, "answers without any secret, as goim does");
+    }
+}
+
 pub(crate) fn of(config: &Config, roles: &Roles) -> Vec<Exposed> {
-    let (gate, comet, logic, split) = (roles.has(Role::Gate), roles.has(Role::Comet), roles.has(Role::Logic), !roles.is_all());
-    let listen = &config.listen;
-    let encrypted = [
-        (gate || comet, "listen.public", listen.public),
-        (comet, "listen.tcp", listen.tcp),
-        (logic, "listen.push", listen.push),
-        (comet && split, "listen.comet_rpc", listen.comet_rpc),
-        (logic && split, "listen.logic_rpc", listen.logic_rpc),
-    ];
-    let mut found = Vec::new();
-    for (_, what, address) in encrypted.into_iter().filter(|(opens, _, address)| *opens && !address.ip().is_loopback()) {
-        if !config.tls.is_on() {
-            let risk = "reachable from outside without TLS";
-            found.push(Exposed { what: what.into(), address: address.to_string(), fix: CERTIFICATE, risk });
-        }
-    }
-    if !listen.admin.ip().is_loopback() {
-        let risk = "answers everybody who reaches it";
-        found.push(Exposed { what: "listen.admin".into(), address: listen.admin.to_string(), fix: LOOPBACK, risk });
-    }
+    let reachable = wanted(config, roles).into_iter().filter(|(_, address)| !address.ip().is_loopback());
+    let mut found: Vec<Exposed> = reachable.filter_map(|(listener, address)| of_listener(config, listener, address)).collect();
     for (what, address) in config.peers.addresses().filter(|(_, address)| leaves_in_plain_text(address)) {
         found.push(Exposed { what, address: address.into(), fix: HTTPS, risk: "the shared secret goes to this peer without TLS" });
     }
     found
+}
+
+/// Of one that other machines reach.
+fn of_listener(config: &Config, listener: Listener, address: SocketAddr) -> Option<Exposed> {
+    use Listener::*;
+    let (fix, risk) = match listener {
+        Admin => (LOOPBACK, "answers everybody who reaches it"),
+        Public | Tcp | Push | PushRpc | CometRpc | LogicRpc if config.tls.is_on() => return None,
+        Public | Tcp | Push | PushRpc | CometRpc | LogicRpc => (CERTIFICATE, "reachable from outside without TLS"),
+        // Said of them as they answer without a secret, or a matter of goim's clients, who do as they did.
+        GoimWebsocket | GoimWebsocketTls | GoimHttp | GoimCometRpc | GoimLogicRpc => return None,
+    };
+    Some(Exposed { what: listener.setting().into(), address: address.to_string(), fix, risk })
+}
+
+/// What answers without any secret: the setting that lets it, and the address. goim's clients also come over TCP.
+fn keyless(config: &Config, roles: &Roles) -> Vec<(&'static str, SocketAddr)> {
+    use Listener::*;
+    let trust = config.compat.goim.trust;
+    let open = wanted(config, roles).into_iter().filter_map(|(listener, address)| match listener {
+        Tcp | GoimWebsocket | GoimWebsocketTls | GoimCometRpc | GoimLogicRpc if trust => Some(("compat.goim.trust", address)),
+        GoimHttp => Some(("compat.goim.open_push", address)),
+        _ => None,
+    });
+    open.collect()
 }
 
 fn leaves_in_plain_text(address: &str) -> bool {
@@ -65,6 +85,7 @@ fn leaves_in_plain_text(address: &str) -> bool {
 mod tests {
     use super::*;
     use crate::config::CometPeer;
+    use crate::roles::Role;
 
     fn exposed(change: impl FnOnce(&mut Config)) -> Vec<(String, &'static str)> {
         let mut config = Config::default();
@@ -118,5 +139,23 @@ mod tests {
             config.peers.comets = vec![comet("http://10.0.0.1:50051/")];
         });
         assert_eq!(loud, ["peers.logic", "peers.comets[0]"].map(|what| (what.to_owned(), HTTPS)));
+    }
+
+    #[test]
+    fn what_answers_without_a_secret_is_named_where_these_roles_open_it() {
+        let ports = |roles: &[Role], tls: &str| {
+            let mut config = Config::default();
+            config.node.roles = roles.to_vec();
+            config.tls.certificate = tls.into();
+            let nothing = keyless(&config, &config.roles().unwrap());
+            (config.compat.goim.on, config.compat.goim.trust, config.compat.goim.open_push) = (true, true, true);
+            let open = keyless(&config, &config.roles().unwrap());
+            assert_eq!((nothing, open.iter().all(|(_, address)| address.ip().is_loopback())), (vec![], true));
+            open.into_iter().map(|(_, address)| address.port()).collect::<Vec<_>>()
+        };
+        assert_eq!(ports(&[], "c.pem"), [3101, 3102, 3103, 3111, 3109, 3119]);
+        assert_eq!(ports(&[], ""), [3101, 3102, 3111, 3109, 3119]);
+        assert_eq!(ports(&[Role::Comet], ""), [3101, 3102, 3109]);
+        assert_eq!(ports(&[Role::Status, Role::Verify, Role::Logic, Role::Job], ""), [3111, 3119]);
     }
 }

@@ -4,13 +4,8 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
-
-/// The data folder, made with mode 0700 if it is not there.
-pub fn ensure_folder(data: &Path) -> Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(data).with_context(|| format!("make the data folder {}", data.display()))
-}
 
 /// 256 random bits as text; the same at every start.
 pub fn load_or_make(path: &Path) -> Result<String> {

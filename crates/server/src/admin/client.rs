@@ -1,6 +1,8 @@
 //! Asks the running server.
 
-use super::{Answer, DEADLINE, LINE_BYTES_MAX, SOCKET, Verb};
+use super::{Answer, DEADLINE, LINE_BYTES_MAX, Verb};
+use crate::folder::ADMIN_SOCKET;
+use crate::program::program;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -11,10 +13,10 @@ pub async fn ask(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
 }
 
 async fn exchange(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
-    let path = data.join(SOCKET);
+    let path = data.join(ADMIN_SOCKET);
     let stream = UnixStream::connect(&path)
         .await
-        .with_context(|| format!("no server runs on {0} (start it with `{1} serve --data {0}`)", data.display(), crate::cli::program()))?;
+        .with_context(|| format!("no server runs on {0} (start it with `{1} serve --data {0}`)", data.display(), program()))?;
     let (read, mut write) = stream.into_split();
     let mut line = serde_json::to_vec(verb).context("write the request")?;
     line.push(b'\n');

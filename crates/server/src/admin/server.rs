@@ -1,6 +1,7 @@
 //! Answers `skein admin` inside the running process.
 
-use super::{Answer, DEADLINE, DeadLettersAct, LINE_BYTES_MAX, SOCKET, Verb};
+use super::{Answer, DEADLINE, DeadLettersAct, LINE_BYTES_MAX, Verb};
+use crate::folder::ADMIN_SOCKET;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use skein_domain::account::User;
@@ -63,7 +64,7 @@ pub struct AdminSocket {
 impl AdminSocket {
     /// The data folder's lock is held, so a socket left behind is nobody's.
     pub fn bind(data: &Path) -> Result<Self> {
-        let path = data.join(SOCKET);
+        let path = data.join(ADMIN_SOCKET);
         if path.exists() {
             std::fs::remove_file(&path).with_context(|| format!("remove the old {}", path.display()))?;
         }

@@ -11,7 +11,7 @@ pub fn run(args: DataArgs) -> Result<ExitCode> {
     let accounts = answer["accounts"].as_array().context("read the answer")?;
     println!("Two accounts are ready, friends of each other and members of the group \"{}\".\n", text(&answer["group"]));
     let server = text(&answer["server"]);
-    let program = super::program();
+    let program = crate::program::program();
     for account in accounts {
         println!("  {:<6} {}  password {}", text(&account["nickname"]), text(&account["email"]), text(&account["password"]));
     }

@@ -4,7 +4,7 @@ use super::{ServeArgs, runtime};
 use crate::config::Config;
 use crate::engines::reach;
 use crate::limits::OpenFiles;
-use crate::roles::Role;
+use crate::listeners::{Listener, wanted};
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
@@ -46,7 +46,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode> {
     match (bad, running) {
         (true, _) => println!("\nSkein would not run well here: see ✗ above."),
         (false, true) => println!("\nA server already runs on {}.", data.display()),
-        (false, false) => println!("\nReady: `{} serve`.", super::program()),
+        (false, false) => println!("\nReady: `{} serve`.", crate::program::program()),
     }
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -62,8 +62,8 @@ fn show(subject: &str, finding: &Finding) {
 fn look(config: &Config, data: &Path, running: bool) -> Result<Vec<(&'static str, Finding)>> {
     let mut findings = vec![("server", server(running, data))];
     if !running {
-        for (name, address) in listeners(config)? {
-            findings.push((name, port(address)));
+        for (listener, address) in wanted(config, &config.roles()?) {
+            findings.push((name_of(listener), port(address)));
         }
     }
     findings.push(("data folder", folder(data)));
@@ -79,28 +79,24 @@ fn look(config: &Config, data: &Path, running: bool) -> Result<Vec<(&'static str
 
 fn is_running(data: &Path) -> Result<bool> {
     let ask = crate::admin::client::ask(data, &crate::admin::Verb::Stats);
-    Ok(data.join(crate::admin::SOCKET).exists() && runtime()?.block_on(ask).is_ok())
+    Ok(data.join(crate::folder::ADMIN_SOCKET).exists() && runtime()?.block_on(ask).is_ok())
 }
 
 fn server(running: bool, data: &Path) -> Finding {
     if running { Good(format!("runs on {}; ports are its own", data.display())) } else { Good("does not run".into()) }
 }
 
-/// Those the roles here will bind, as `serve` does.
-fn listeners(config: &Config) -> Result<Vec<(&'static str, SocketAddr)>> {
-    let (roles, listen) = (config.roles()?, &config.listen);
-    let (gate, comet, logic, split) = (roles.has(Role::Gate), roles.has(Role::Comet), roles.has(Role::Logic), !roles.is_all());
-    let all = [
-        (gate || comet, "public port", listen.public),
-        (comet, "tcp port", listen.tcp),
-        (logic, "push port", listen.push),
-        (true, "admin port", listen.admin),
-        (comet && split, "comet rpc port", listen.comet_rpc),
-        (logic && split, "logic rpc port", listen.logic_rpc),
-    ];
-    let own = all.into_iter().filter(|(wanted, ..)| *wanted).map(|(_, name, address)| (name, address));
-    let others = crate::push_ports::wanted(config, &roles).into_iter().filter_map(|(name, address)| Some((name, address?)));
-    Ok(own.chain(others).collect())
+/// As a report calls it.
+fn name_of(listener: Listener) -> &'static str {
+    match listener {
+        Listener::Public => "public port",
+        Listener::Tcp => "tcp port",
+        Listener::Push => "push port",
+        Listener::Admin => "admin port",
+        Listener::CometRpc => "comet rpc port",
+        Listener::LogicRpc => "logic rpc port",
+        other => other.setting(),
+    }
 }
 
 fn port(address: SocketAddr) -> Finding {
@@ -111,7 +107,7 @@ fn port(address: SocketAddr) -> Finding {
 }
 
 fn folder(data: &Path) -> Finding {
-    match crate::secrets::ensure_folder(data).and_then(|()| probe(data, |_| Ok(()))) {
+    match crate::folder::ensure(data).and_then(|()| probe(data, |_| Ok(()))) {
         Ok(()) => Good(format!("{} can be written", data.display())),
         Err(error) => Bad(format!("{error:#}"), "give this user the folder, or name another with --data"),
     }

@@ -1,7 +1,8 @@
 //! `skein push`: one call of the push API, with the key in the data folder or another.
 
 use super::runtime;
-use crate::node::{LISTENING, Listening};
+use crate::folder::PUSH_KEY;
+use crate::node::Listening;
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -22,7 +23,6 @@ const DEADLINE: Duration = Duration::from_secs(15);
 /// As the server bounds a message; a larger file is not read.
 const MESSAGE_BYTES_MAX: u64 = 64 * 1024;
 const ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
-pub const KEY_FILE: &str = "push-api.key";
 
 #[derive(Args)]
 pub struct PushArgs {
@@ -242,7 +242,7 @@ impl Api {
             Some(server) => server.trim_end_matches('/').to_owned(),
             None => local(data)?,
         };
-        let file = args.key_file.clone().unwrap_or_else(|| data.join(KEY_FILE));
+        let file = args.key_file.clone().unwrap_or_else(|| data.join(PUSH_KEY));
         let key = std::fs::read_to_string(&file).with_context(|| format!("read the API key {}", file.display()))?;
         Ok(Self { server, key: key.trim().to_owned() })
     }
@@ -274,10 +274,8 @@ impl Api {
 
 /// The push API of the server that runs on this folder.
 fn local(data: &Path) -> Result<String> {
-    let file = data.join(LISTENING);
     let hint = || format!("no server runs on {} (--server names another)", data.display());
-    let text = std::fs::read(&file).with_context(hint)?;
-    let listening: Listening = serde_json::from_slice(&text).with_context(|| format!("read {}", file.display()))?;
+    let listening = Listening::read(data).with_context(hint)?;
     let push = listening.push.context("this node has no push API: role logic has it (--server names it)")?;
     let ip = if push.ip().is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { push.ip() };
     Ok(format!("http://{}", SocketAddr::new(ip, push.port())))

@@ -3,19 +3,16 @@
 use super::{ServeArgs, runtime};
 use crate::limits::OpenFiles;
 use crate::node::Node;
-use crate::{secrets, telemetry};
+use crate::{folder, telemetry};
 use anyhow::{Context, Result};
 use std::process::ExitCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-/// Whatever its roles, one server runs on a folder: it holds this file locked, with its process id inside.
-const NODE_LOCK: &str = "node.lock";
-
 pub fn run(args: ServeArgs) -> Result<ExitCode> {
     let config = args.load()?;
-    secrets::ensure_folder(&args.data.data)?;
+    folder::ensure(&args.data.data)?;
     // Held until the process ends.
-    let _folder = skein_storage::sqlite::lock(&args.data.data, NODE_LOCK)?;
+    let _folder = skein_storage::sqlite::lock(&args.data.data, folder::NODE_LOCK)?;
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     runtime()?.block_on(async {
         let telemetry = telemetry::init(&config.telemetry, &config.node.name)?;

@@ -58,21 +58,6 @@ impl GoimConfig {
         ensure!(!self.domain.is_empty() && self.domain.len() <= 253, "compat.goim.domain has 1 to 253 characters");
         Ok(())
     }
-
-    /// What answers without a secret, for the warnings at every start: setting and address. goim's clients also come to
-    /// `listen.tcp`, and over TLS if the node has a certificate.
-    pub fn open(&self, tcp: SocketAddr, has_tls: bool) -> Vec<(&'static str, SocketAddr)> {
-        let mut open = Vec::new();
-        if self.trust {
-            open.extend([("compat.goim.trust", tcp), ("compat.goim.trust", self.websocket)]);
-            open.extend(has_tls.then_some(("compat.goim.trust", self.websocket_tls)));
-            open.extend([("compat.goim.trust", self.comet_rpc), ("compat.goim.trust", self.logic_rpc)]);
-        }
-        if self.open_push {
-            open.push(("compat.goim.open_push", self.http));
-        }
-        open
-    }
 }
 
 #[cfg(test)]
@@ -80,18 +65,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_open_by_default_and_nothing_opens_alone() {
+    fn nothing_opens_alone() {
         let default = GoimConfig::default();
-        let tcp = SocketAddr::from(([127, 0, 0, 1], 3101));
-        assert!(default.open(tcp, true).is_empty());
         assert!(default.validate().is_ok());
         assert!(GoimConfig { trust: true, ..GoimConfig::default() }.validate().is_err());
         assert!(GoimConfig { open_push: true, ..GoimConfig::default() }.validate().is_err());
         let all = GoimConfig { on: true, trust: true, open_push: true, ..GoimConfig::default() };
         assert!(all.validate().is_ok());
-        let ports = |has_tls| all.open(tcp, has_tls).into_iter().map(|(_, address)| address.port()).collect::<Vec<_>>();
-        assert_eq!(ports(true), [3101, 3102, 3103, 3109, 3119, 3111]);
-        assert_eq!(ports(false), [3101, 3102, 3109, 3119, 3111]);
-        assert!(all.open(tcp, true).iter().all(|(_, address)| address.ip().is_loopback()));
     }
 }

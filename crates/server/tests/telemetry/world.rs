@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use skein_protocol::frame::{Frame, FrameDecoder, Limits, Strictness};
 use skein_protocol::{Codec, Incoming, MAJOR, Push, Reply, Request, v1};
 use skein_server::admin::{Verb, client};
-use skein_server::node::{LISTENING, Listening};
+use skein_server::node::Listening;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -53,7 +53,7 @@ impl Server {
     }
 
     fn read_listening(&self) -> Option<Listening> {
-        serde_json::from_slice(&std::fs::read(self.data().join(LISTENING)).ok()?).ok()
+        Listening::read(&self.data()).ok()
     }
 
     pub fn log(&self) -> String {

@@ -4,7 +4,8 @@ use crate::http::Api;
 use crate::operate::said;
 use crate::town::{Town, program, until};
 use skein_protocol::close::CloseCode;
-use skein_server::node::{LISTENING, Listening};
+use skein_server::folder::LISTENING;
+use skein_server::node::Listening;
 use skein_testkit::server::{Options, ServerProcess};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -93,7 +94,7 @@ async fn two_comets_cannot_share_a_folder() {
     let output = tokio::time::timeout(Duration::from_secs(20), second.output()).await.expect("it is refused").unwrap();
     assert!(!output.status.success());
     assert!(said(&output).contains(&format!("in use by process {}", first.pid())), "{}", said(&output));
-    let listening: Listening = serde_json::from_slice(&std::fs::read(data.join(LISTENING)).unwrap()).unwrap();
+    let listening = Listening::read(&data).unwrap();
     assert_eq!(listening.pid, first.pid(), "the first is found as before");
     first.kill().await.unwrap();
     ServerProcess::start(comet()).await.unwrap();

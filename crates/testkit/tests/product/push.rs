@@ -35,8 +35,8 @@ impl Doors {
         let key = std::fs::read_to_string(town.data().join("push-api.key")).unwrap();
         Self {
             tcp: listening.tcp.unwrap(),
-            websocket: listening.others.goim_websocket.unwrap(),
-            open: Api::new(listening.others.goim_http.unwrap()),
+            websocket: listening.goim_websocket.unwrap(),
+            open: Api::new(listening.goim_http.unwrap()),
             push: Api::new(listening.push.unwrap()).bearer(key.trim()),
         }
     }
@@ -262,8 +262,8 @@ async fn keys_are_made_scoped_and_revoked_by_the_operator() {
 #[tokio::test]
 async fn without_the_settings_nothing_of_goim_is_open() {
     let town = Town::of(&["ann"]).start().await;
-    let others = town.listening().others;
-    let open = [others.goim_websocket, others.goim_websocket_tls, others.goim_http, others.goim_comet_rpc, others.goim_logic_rpc];
+    let told = town.listening();
+    let open = [told.goim_websocket, told.goim_websocket_tls, told.goim_http, told.goim_comet_rpc, told.goim_logic_rpc];
     assert_eq!(open, [None; 5]);
     let open = with_goim(Town::of(&["ann"])).start().await;
     for setting in ["compat.goim.trust", "compat.goim.open_push"] {

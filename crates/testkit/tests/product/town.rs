@@ -5,7 +5,7 @@ use crate::line::Line;
 use skein_domain::account::DeviceClass;
 use skein_domain::id::Uid;
 use skein_server::admin::{Verb, client};
-use skein_server::node::{LISTENING, Listening};
+use skein_server::node::Listening;
 use skein_testkit::seed::Seed;
 use skein_testkit::server::{Options, ServerProcess};
 use skein_testkit::wire::Transport;
@@ -172,7 +172,7 @@ pub fn cheap_passwords() -> Vec<(String, String)> {
 }
 
 pub fn listening(data: &Path) -> Listening {
-    serde_json::from_slice(&std::fs::read(data.join(LISTENING)).unwrap()).unwrap()
+    Listening::read(data).unwrap()
 }
 
 /// The sum of all series that begin so: `name`, or `name{label="value"`.

@@ -29,7 +29,7 @@ pub const METRICS: &[Metric] = &[
     counter("skein_room_announcements_left_out_total", "", "New rooms not announced because too many came at once"),
     counter("skein_traces_forgotten_total", "", "Traces that end at their commit because too many were under way"),
     counter("skein_pushes_total", "code", "Requests of the push API; `code` is `ok` or the error code"),
-    counter("skein_push_scheduled_total", "outcome", "Pushes whose time came: fired, expired or given up"),
+    counter("skein_push_scheduled_total", "outcome", "Pushes whose time came: fired, expired, put off or given up"),
     gauge("skein_intake_under_way", "", "Records taken from the log and not done"),
     counter("skein_intake_failures_total", "", "Reads of the log that failed"),
     gauge("skein_live_waiting", "", "Transient pushes waiting for their lane"),

@@ -4,21 +4,25 @@
 //! once in effect, by its entries' keys. One that is not kept is taken off the disk after it was handed on: were the
 //! process to end in between, who is connected then gets it (a second time, if they were connected before).
 //!
-//! Bounds: [`AT_ONCE`] pushes in one round; one that cannot go now (`busy`, the disk is full) is tried again every
-//! [`RETRY`], beside the others. The clock is looked at every [`LOOK`] at least, in case somebody sets it.
+//! Bounds: [`AT_ONCE`] pushes in one round. One that cannot go now (`busy`, the disk is full) is put off, first by
+//! [`PAUSE_MIN`] and up to [`PAUSE_MAX`], so that others pass it, and after [`GIVE_UP`] of that it has failed. A store that
+//! does not answer is asked again every [`RETRY`]. The clock is looked at every [`LOOK`] at least, in case somebody sets it.
 
 use super::durable::{Durable, Keep};
 use super::transient::{Accepted, Transient, receipt};
-use skein_domain::id::Millis;
-use skein_domain::live::PushState;
+use skein_domain::id::{Millis, Uid};
+use skein_domain::live::{PushId, PushState};
 use skein_domain::port::{Clock, PushStore, ReceiptStore, ScheduledPush};
-use skein_domain::{Code, Result};
+use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 const AT_ONCE: u32 = 100;
+const PAUSE_MIN: i64 = 1_000;
+const PAUSE_MAX: i64 = 60_000;
+const GIVE_UP: i64 = 24 * 60 * 60 * 1_000;
 const RETRY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -35,23 +39,21 @@ pub(crate) struct Schedule {
 impl Schedule {
     /// Until `shutdown`.
     pub(crate) async fn run(self, shutdown: CancellationToken) {
-        shutdown.run_until_cancelled(self.forever()).await;
+        let started = self.clock.now();
+        shutdown.run_until_cancelled(self.forever(started)).await;
     }
 
-    async fn forever(&self) {
+    async fn forever(&self, started: Millis) {
         loop {
-            match self.store.next_due().await {
-                Ok(None) => self.added.notified().await,
-                Ok(Some(due)) if due > self.clock.now() => self.wait(due).await,
-                Ok(Some(_)) => {
-                    if !self.fire_due().await {
-                        tokio::time::sleep(RETRY).await;
-                    }
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "waiting pushes not read");
-                    tokio::time::sleep(RETRY).await;
-                }
+            let outcome = match self.store.next_due().await {
+                Ok(None) => Ok(self.added.notified().await),
+                Ok(Some(due)) if due > self.clock.now() => Ok(self.wait(due).await),
+                Ok(Some(_)) => self.fire_due(started).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                tracing::warn!(%error, "waiting pushes neither read nor written");
+                tokio::time::sleep(RETRY).await;
             }
         }
     }
@@ -70,41 +72,41 @@ impl Schedule {
         }
     }
 
-    /// Answers whether none of them has to be tried again.
-    async fn fire_due(&self) -> bool {
-        let due = match self.store.due(self.clock.now(), AT_ONCE).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "due pushes not read");
-                return false;
-            }
-        };
-        let mut all_done = true;
-        for push in due {
-            let id = push.push.clone();
-            if let Err(error) = self.settle(push).await {
-                tracing::warn!(%error, push = id, "a due push has to wait");
-                all_done = false;
-            }
+    async fn fire_due(&self, started: Millis) -> Result<()> {
+        for push in self.store.due(self.clock.now(), AT_ONCE).await? {
+            let tried_since = push.request.not_before.unwrap_or(push.due).max(started);
+            self.settle(push, tried_since).await?;
         }
-        all_done
+        Ok(())
     }
 
-    /// `Err`: to be tried again.
-    async fn settle(&self, scheduled: ScheduledPush) -> Result<()> {
+    /// `Err`: the store does not answer.
+    async fn settle(&self, scheduled: ScheduledPush, tried_since: Millis) -> Result<()> {
         let (push, app) = (scheduled.push.clone(), scheduled.app);
+        let tried = self.clock.now().0 - tried_since.0;
         let outcome = match self.fire(scheduled).await {
-            Ok(outcome) => outcome,
-            Err(error) if may_pass(error.code) => return Err(error),
+            Err(error) if tried >= GIVE_UP || !may_pass(error.code) => self.give_up(&push, app, error).await,
+            outcome => outcome,
+        };
+        let outcome = match outcome {
+            Ok(outcome) => {
+                self.store.unschedule(&push).await?;
+                outcome
+            }
             Err(error) => {
-                tracing::warn!(%error, push, "a due push is given up");
-                self.receipts.put(receipt(push.clone(), app, PushState::Failed, self.clock.now())).await?;
-                "given_up"
+                tracing::warn!(%error, push, "a due push has to wait");
+                self.store.postpone(&push, self.clock.now().plus(tried.clamp(PAUSE_MIN, PAUSE_MAX))).await?;
+                "put_off"
             }
         };
-        self.store.unschedule(&push).await?;
         metrics::counter!("skein_push_scheduled_total", "outcome" => outcome).increment(1);
         Ok(())
+    }
+
+    async fn give_up(&self, push: &PushId, app: Uid, error: Error) -> Result<&'static str> {
+        tracing::warn!(%error, push, "a due push is given up");
+        self.receipts.put(receipt(push.clone(), app, PushState::Failed, self.clock.now())).await?;
+        Ok("given_up")
     }
 
     async fn fire(&self, scheduled: ScheduledPush) -> Result<&'static str> {

@@ -7,12 +7,25 @@ use skein_domain::body::Body;
 use skein_domain::command::{Command, Reply};
 use skein_domain::conversation::{Kind, SettingsChange};
 use skein_domain::entry::{EntryEvent, MessageState};
-use skein_domain::id::{ConversationId, Millis, Seq, Uid};
+use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Seq, Uid};
 use skein_domain::live::*;
-use skein_domain::port::{Clock, PushStore};
+use skein_domain::port::{Append, Clock, PushStore};
 use skein_domain::push::Target;
 use skein_domain::{Code, Result};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+
+/// What was said in it, in order.
+async fn said(world: &World, conversation: ConversationId) -> Vec<String> {
+    let texts = world.store.entries_of(conversation).await.into_iter().filter_map(|entry| match entry.event {
+        EntryEvent::Message { body, .. } => body.as_ref().map(Body::plain),
+        _ => None,
+    });
+    texts.collect()
+}
 
 async fn history(world: &World, uid: Uid, conversation: ConversationId) -> Vec<MessageState> {
     let command = Command::History { conversation, before: None, after: None, count: 0 };
@@ -232,6 +245,91 @@ async fn what_could_never_be_kept_is_refused_before_it_waits() {
     }
     assert!(world.store.store.next_due().await.unwrap().is_none(), "nothing waits");
     push(&world, &pusher, at(&world, 1_000, kept(&[Uid(999), ann], "x"))).await.unwrap();
+}
+
+/// A room to which a push can be kept only while `stormy` is false: somebody changes it before each append.
+async fn stormy_room(world: &World, owner: Uid, stormy: &Arc<AtomicBool>) -> ConversationId {
+    let chat = world.room(owner, "announcements").await.unwrap();
+    world.logic.push_admin().bind_room(&room("live://1"), Some(chat), "test").await.unwrap();
+    let (stormy, mut changes) = (stormy.clone(), 0);
+    world.store.before_append(move |append| {
+        let storm = append.conversation == chat && stormy.load(Ordering::Relaxed);
+        storm.then(|| {
+            changes += 1;
+            let event = EntryEvent::InfoChanged { title: None, announcement: None, muted_all: Some(changes % 2 == 1) };
+            Append { author: owner, key: IdempotencyKey::parse(&format!("storm-{changes}")).unwrap(), event, ..append.clone() }
+        })
+    });
+    chat
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn more_due_pushes_than_a_round_takes_that_cannot_go_hold_up_no_other() {
+    const STUCK: usize = 101;
+    let mut world = World::new().await;
+    let [owner, ann] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let stormy = Arc::new(AtomicBool::new(true));
+    let chat = stormy_room(&world, owner, &stormy).await;
+    let mut stuck = Vec::new();
+    for n in 0..STUCK {
+        let request = PushRequest { durable: true, ..to_room("live://1", &n.to_string()) };
+        stuck.push(push(&world, &pusher, at(&world, 1_000, request)).await.unwrap().0);
+    }
+    let (healthy, ..) = push(&world, &pusher, at(&world, 2_000, kept(&[ann], "hello"))).await.unwrap();
+    world.run();
+    world.clock.advance(2_000);
+    let passed = async {
+        while receipt(&world, &pusher, &healthy).await.unwrap().state != PushState::Delivered {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), passed).await.expect("the healthy one passes");
+    for id in &stuck {
+        assert_eq!(receipt(&world, &pusher, id).await.unwrap().state, PushState::Scheduled);
+    }
+
+    stormy.store(false, Ordering::Relaxed);
+    world.clock.advance(60_000);
+    until_nothing_waits(&world).await;
+    let mut kept = said(&world, chat).await;
+    kept.sort_by_key(|text| text.parse::<usize>().unwrap());
+    assert_eq!(kept, (0..STUCK).map(|n| n.to_string()).collect::<Vec<_>>(), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_due_push_is_tried_for_a_day() {
+    let mut world = World::new().await;
+    let [owner] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    stormy_room(&world, owner, &Arc::new(AtomicBool::new(true))).await;
+    let later = at(&world, 1_000, PushRequest { durable: true, ..to_room("live://1", "later") });
+    let (id, ..) = push(&world, &pusher, later).await.unwrap();
+    // Away for longer than that: it is tried nevertheless.
+    world.clock.advance(DAY_MS * 2);
+    world.run();
+    until_put_off(&world).await;
+    world.clock.advance(DAY_MS - 60_000);
+    until_put_off(&world).await;
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Scheduled);
+    world.clock.advance(120_000);
+    until_nothing_waits(&world).await;
+    assert_eq!(receipt(&world, &pusher, &id).await.unwrap().state, PushState::Failed);
+}
+
+/// Until what waits is due later than now, by a minute at most.
+async fn until_put_off(world: &World) {
+    let put_off = async {
+        loop {
+            let due = world.store.store.next_due().await.unwrap().expect("it waits");
+            let (min, max) = (world.clock.now(), world.clock.now().plus(60_000));
+            if (min..=max).contains(&due) && due > min {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), put_off).await.expect("it is put off");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -153,6 +153,11 @@ pub async fn waiting_pushes_come_due_in_order(backend: &dyn Backend) {
     assert_eq!(pushes.due(Millis(200), 10).await.expect("due"), [waiting(app, "p2", 100), waiting(app, "p3", 200)]);
     assert_eq!(pushes.due(Millis(300), 1).await.expect("due"), [waiting(app, "p2", 100)]);
     assert_eq!(pushes.scheduled(&"p1".to_owned()).await.expect("scheduled"), Some(waiting(app, "p1", 300)));
+    pushes.postpone(&"p2".to_owned(), Millis(250)).await.expect("postpone");
+    pushes.postpone(&"p9".to_owned(), Millis(50)).await.expect("postpone what does not wait");
+    assert_eq!(pushes.next_due().await.expect("next"), Some(Millis(200)));
+    let put_off = ScheduledPush { due: Millis(250), ..waiting(app, "p2", 100) };
+    assert_eq!(pushes.due(Millis(250), 10).await.expect("due"), [waiting(app, "p3", 200), put_off]);
     for push in ["p1", "p2", "p3", "p3"] {
         pushes.unschedule(&push.to_owned()).await.expect("unschedule");
     }

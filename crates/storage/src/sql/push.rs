@@ -120,6 +120,12 @@ impl PushStore for Store {
         self.readers().read(move |connection| one(connection, NEXT_DUE, &[], |row| row.get(0).map(Millis))).await
     }
 
+    async fn postpone(&self, push: &PushId, to: Millis) -> Result<()> {
+        let push = push.clone();
+        let sql = "UPDATE waiting_push SET due = ?2 WHERE push = ?1";
+        self.writer().submit(BYTES, move |tx| tx.execute(sql, params![push, to.0]).map(|_| ())).await
+    }
+
     async fn unschedule(&self, push: &PushId) -> Result<()> {
         let push = push.clone();
         let sql = "DELETE FROM waiting_push WHERE push = ?1";

@@ -22,7 +22,8 @@ const FIRST_PORT: u16 = 29_092;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The memory requirement of the product's own deployment.
 const HEAP: [&str; 2] = ["-Xmx1G", "-Xms1G"];
-const SMALL_HEAP: [&str; 1] = ["-Xmx256M"];
+/// Up soon rather than fast for long.
+const SMALL_HEAP: [&str; 2] = ["-Xmx256M", "-XX:TieredStopAtLevel=1"];
 /// Any one will do; brokers of one cluster have the same.
 const CLUSTER: &str = "c2tlaW4tdGVzdHMta2Fma2";
 
@@ -37,22 +38,28 @@ pub fn start(brokers: u8) -> Result<Vec<Instance>> {
     for node in &nodes {
         node.prepare(&nodes, &classpath)?;
     }
-    std::thread::scope(|scope| {
-        let starting: Vec<_> = nodes.iter().map(|node| scope.spawn(|| node.start(&classpath))).collect();
-        starting.into_iter().map(|thread| thread.join().expect("starting a broker does not panic")).collect()
-    })
+    in_parallel(&nodes, |node| node.start(&classpath)).into_iter().collect()
 }
 
-/// The data folder of a broker one test has for itself.
-pub fn prepare_own(folder: &Path, ports: &[u16]) -> Result<()> {
-    let node = Node::new(1, folder.to_owned(), ports);
-    node.prepare(std::slice::from_ref(&node), &require_classpath()?)
+/// The data folders of brokers one test has for itself: one, or a cluster of them.
+pub fn prepare_own(folders: &[(PathBuf, Vec<u16>)]) -> Result<()> {
+    let classpath = require_classpath()?;
+    let nodes: Vec<Node> = (1..).zip(folders).map(|(number, (folder, ports))| Node::new(number, folder.clone(), ports)).collect();
+    let prepared = in_parallel(&nodes, |node| node.prepare(&nodes, &classpath));
+    prepared.into_iter().collect()
 }
 
 pub fn run_own(folder: &Path, port: u16, environment: &Environment) -> Result<Instance> {
     let mut command = java(&require_classpath()?);
     command.envs(environment.iter().cloned());
     start_node(1, folder, port, command, &SMALL_HEAP)
+}
+
+pub(super) fn in_parallel<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = all.iter().map(|one| scope.spawn(|| work(one))).collect();
+        running.into_iter().map(|thread| thread.join().expect("starting a broker does not panic")).collect()
+    })
 }
 
 fn start_node(number: u8, folder: &Path, port: u16, mut command: Command, heap: &[&str]) -> Result<Instance> {
@@ -87,7 +94,8 @@ impl Node {
         std::fs::write(folder.join("server.properties"), self.properties(nodes)).context("write Kafka's settings")?;
         let mut format = java(classpath);
         format
-            .args(["-Xmx256M", "kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--config"])
+            .args(SMALL_HEAP)
+            .args(["kafka.tools.StorageTool", "format", "--cluster-id", CLUSTER, "--config"])
             .arg(folder.join("server.properties"));
         format.stdout(std::fs::File::create(folder.join("format.log")).context("open Kafka's format log")?);
         must_succeed(&mut format, "read what Kafka's storage tool says above")

@@ -13,6 +13,7 @@ pub mod mariadb;
 mod own;
 mod process;
 mod redis;
+mod redis_cluster;
 mod report;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub use kafka::tool as kafka_tool;
 pub use own::{Environment, Own};
 pub use process::Instance;
 use process::Lock;
+pub use redis_cluster::OwnCluster;
 
 /// An engine that tests can run against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,28 +34,31 @@ pub enum Service {
     /// Follows the other MariaDB; brought up by `--ha`.
     MariadbReplica,
     Redis,
+    /// Six nodes, three of them replicas.
+    RedisCluster,
     Kafka,
 }
 
 impl Service {
-    pub const ALL: [Service; 4] = [Service::Mariadb, Service::MariadbReplica, Service::Redis, Service::Kafka];
-    const DEFAULT: [Service; 3] = [Service::Mariadb, Service::Redis, Service::Kafka];
+    pub const ALL: [Service; 5] = [Service::Mariadb, Service::MariadbReplica, Service::Redis, Service::RedisCluster, Service::Kafka];
+    const DEFAULT: [Service; 4] = [Service::Mariadb, Service::Redis, Service::RedisCluster, Service::Kafka];
 
     pub fn name(self) -> &'static str {
         match self {
             Service::Mariadb => "mariadb",
             Service::MariadbReplica => "mariadb-replica",
             Service::Redis => "redis",
+            Service::RedisCluster => "redis-cluster",
             Service::Kafka => "kafka",
         }
     }
 
-    /// As clients want it: a URL, or for Kafka the list of brokers.
+    /// As clients want it: a URL, or a list of nodes or brokers.
     fn address(self, instances: &[Instance]) -> String {
         let mine = instances.iter().filter(|instance| instance.service == self);
         let addresses = mine.map(|instance| match self {
             Service::Mariadb | Service::MariadbReplica => mariadb::url(instance.port),
-            Service::Redis => format!("redis://127.0.0.1:{}", instance.port),
+            Service::Redis | Service::RedisCluster => format!("redis://127.0.0.1:{}", instance.port),
             Service::Kafka => format!("127.0.0.1:{}", instance.port),
         });
         addresses.collect::<Vec<_>>().join(",")
@@ -67,6 +72,7 @@ impl Service {
                 Ok(vec![mariadb::start_replica(primary.port)?])
             }
             Service::Redis => Ok(vec![redis::start()?]),
+            Service::RedisCluster => redis_cluster::start(),
             Service::Kafka => kafka::start(if ha { 3 } else { 1 }),
         }
     }
@@ -112,7 +118,11 @@ pub fn up(named: &[Service], ha: bool) -> Result<()> {
     }
     for service in wanted {
         let found: Vec<Instance> = running()?.into_iter().filter(|instance| instance.service == service).collect();
-        let enough = if ha && service == Service::Kafka { 3 } else { 1 };
+        let enough = match service {
+            Service::Kafka if ha => 3,
+            Service::RedisCluster => redis_cluster::NODES.into(),
+            _ => 1,
+        };
         if found.len() >= enough && found.iter().all(Instance::answers) {
             continue;
         }
@@ -141,7 +151,7 @@ pub fn down() -> Result<()> {
 pub fn running() -> Result<Vec<Instance>> {
     let mut found = Vec::new();
     for service in Service::ALL {
-        for number in 1..=3 {
+        for number in 1..=redis_cluster::NODES {
             found.extend(Instance::find(service, number, instance_folder(service, number))?);
         }
     }

@@ -11,13 +11,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::process::{Instance, free_ports};
 use super::{Service, kafka, mariadb, redis};
-use crate::command::must_succeed;
 
 /// Below the ports systems hand out by themselves, and away from those of the shared instances.
 const FIRST_PORT: u16 = 32_000;
 /// So far apart that those which start at the same moment do not look at the same ones.
 const PORTS_EACH: u16 = 8;
 const PLACES: u32 = 80;
+/// With fewer none may be away.
+const BROKERS: usize = 3;
 
 pub struct Own {
     instance: Instance,
@@ -37,17 +38,27 @@ impl Own {
 
     /// With these variables, by which a preloaded library plants faults in it.
     pub fn start_in(service: Service, folder: &Path, environment: Environment) -> Result<Self> {
-        static NTH: AtomicU32 = AtomicU32::new(0);
-        let place = std::process::id().wrapping_add(NTH.fetch_add(1, Ordering::Relaxed)) % PLACES;
-        let first = FIRST_PORT + place as u16 * PORTS_EACH;
-        let ports = free_ports(first, 2)?;
+        let ports = ports(2)?;
         match service {
-            Service::Kafka => kafka::prepare_own(folder, &ports)?,
+            Service::Kafka => kafka::prepare_own(&[(folder.to_owned(), ports.clone())])?,
             Service::Mariadb => mariadb::prepare_own(folder)?,
-            Service::Redis | Service::MariadbReplica => {}
+            Service::Redis | Service::RedisCluster | Service::MariadbReplica => {}
         }
         let instance = run(service, folder, &ports, &environment)?;
         Ok(Self { instance, ports, folder: folder.to_owned(), environment })
+    }
+
+    /// Three Kafka brokers of one cluster, below `folder`, which must be absolute. Blocks until all answer.
+    pub fn start_brokers(folder: &Path) -> Result<Vec<Self>> {
+        let ports = ports(2 * BROKERS)?;
+        let folders = (1..=BROKERS).map(|number| folder.join(format!("broker-{number}")));
+        let nodes: Vec<(PathBuf, Vec<u16>)> = folders.zip(ports.chunks(2).map(<[u16]>::to_vec)).collect();
+        kafka::prepare_own(&nodes)?;
+        let start = |(folder, ports): &(PathBuf, Vec<u16>)| {
+            let instance = run(Service::Kafka, folder, ports, &Environment::new())?;
+            Ok(Self { instance, ports: ports.clone(), folder: folder.clone(), environment: Environment::new() })
+        };
+        kafka::in_parallel(&nodes, start).into_iter().collect()
     }
 
     /// As clients want it.
@@ -70,26 +81,22 @@ impl Own {
 
     /// SIGSTOP: it answers nobody, and closes nothing.
     pub fn pause(&self) -> Result<()> {
-        self.signal("-STOP")
+        self.instance.signal("-STOP")
     }
 
     pub fn resume(&self) -> Result<()> {
-        self.signal("-CONT")
+        self.instance.signal("-CONT")
     }
 
     /// SIGKILL.
     pub fn kill(&self) -> Result<()> {
-        self.signal("-KILL")
+        self.instance.signal("-KILL")
     }
 
     /// After [`Self::kill`], with the data it had. Blocks until it answers.
     pub fn restart(&mut self) -> Result<()> {
         self.instance = run(self.instance.service, &self.folder, &self.ports, &self.environment)?;
         Ok(())
-    }
-
-    fn signal(&self, signal: &str) -> Result<()> {
-        must_succeed(Command::new("kill").arg(signal).arg(self.instance.pid.to_string()), "the engine has ended by itself; read its log")
     }
 }
 
@@ -98,6 +105,12 @@ impl Drop for Own {
         // It may have been killed already, or be stopped: nothing less ends that.
         let _ = Command::new("kill").arg("-KILL").arg(self.instance.pid.to_string()).status();
     }
+}
+
+fn ports(count: usize) -> Result<Vec<u16>> {
+    static NTH: AtomicU32 = AtomicU32::new(0);
+    let place = std::process::id().wrapping_add(NTH.fetch_add(1, Ordering::Relaxed)) % PLACES;
+    free_ports(FIRST_PORT + place as u16 * PORTS_EACH, count)
 }
 
 fn run(service: Service, folder: &Path, ports: &[u16], environment: &Environment) -> Result<Instance> {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::Service;
-use crate::command::{output_of, succeeds};
+use crate::command::{must_succeed, output_of, succeeds};
 
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
@@ -25,7 +25,7 @@ const LOCK_PATIENCE_SECONDS: &str = "300";
 #[derive(Debug, Clone)]
 pub struct Instance {
     pub service: Service,
-    /// From 1; only Kafka has more than one.
+    /// From 1; only Kafka and the Redis Cluster have more than one.
     pub number: u8,
     pub port: u16,
     pub pid: u32,
@@ -62,17 +62,22 @@ impl Instance {
         let is_right = |reply: &[u8]| match self.service {
             // It speaks first: length, sequence number 0, protocol version 10.
             Service::Mariadb | Service::MariadbReplica => reply.get(3..5) == Some(&[0, 10]),
-            Service::Redis => reply.starts_with(b"+PONG"),
+            Service::Redis | Service::RedisCluster => reply.starts_with(b"+PONG"),
             // The reply repeats the correlation number.
             Service::Kafka => reply.get(4..8) == Some(&[0, 0, 0, 7]),
         };
         let question: &[u8] = match self.service {
             Service::Mariadb | Service::MariadbReplica => b"",
-            Service::Redis => b"PING\r\n",
+            Service::Redis | Service::RedisCluster => b"PING\r\n",
             // ApiVersions, version 0, correlation 7, no client id.
             Service::Kafka => &[0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff],
         };
         ask(self.port, question, is_right).unwrap_or(false)
+    }
+
+    /// To a process that has not ended; whoever started it may.
+    pub fn signal(&self, signal: &str) -> Result<()> {
+        must_succeed(Command::new("kill").arg(signal).arg(self.pid.to_string()), "the engine has ended by itself; read its log")
     }
 
     /// SIGTERM, and SIGKILL for one that does not listen to it.
@@ -141,7 +146,7 @@ fn await_answer(instance: &Instance, child: &mut Child, patience: Duration) -> R
 
 /// Processes that are not our children, and ports, cannot be waited for otherwise.
 #[expect(clippy::disallowed_methods, reason = "no runtime here, and nothing that would wake us; every caller has a deadline")]
-fn look_later() {
+pub fn look_later() {
     std::thread::sleep(LOOK_EVERY);
 }
 

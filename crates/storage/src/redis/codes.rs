@@ -4,8 +4,8 @@
 //! are in keys as hashes only.
 
 use super::Redis;
+use super::script::{Invocation, Script};
 use async_trait::async_trait;
-use redis::{Script, ScriptInvocation};
 use sha2::{Digest, Sha256};
 use skein_domain::command::CodePurpose;
 use skein_domain::id::Millis;
@@ -63,7 +63,7 @@ impl RedisCodes {
         self.redis.key(format_args!("code:{{{hash}}}:{rest}"))
     }
 
-    fn attempt<'a>(&self, script: &'a Script, asked: &Asked<'_>, times: &str, per_hour: u32) -> Result<ScriptInvocation<'a>> {
+    fn attempt(&self, script: &'static Script, asked: &Asked<'_>, times: &str, per_hour: u32) -> Result<Invocation> {
         let mut invocation = script.key(self.key(asked.email, asked.purpose.as_str()));
         invocation.key(self.key(asked.email, times));
         invocation.arg(asked.at.0).arg(per_hour).arg(unique()?).arg(asked.code).arg(asked.limits.ttl_ms);

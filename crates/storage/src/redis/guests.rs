@@ -6,10 +6,11 @@
 //! **Invariant:** at most one entry per key, the one with the largest generation; it is removed only by its own generation
 //! and node, by one script.
 
+use super::script::{Invocation, Script};
 use super::sessions::{CHUNK, generation, number};
 use super::{INDEX_TTL_MS, Redis};
 use async_trait::async_trait;
-use redis::{Cmd, Script, ScriptInvocation, Value};
+use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use skein_domain::id::{Generation, Millis, NodeId};
@@ -151,7 +152,7 @@ impl RedisGuests {
         Ok(former)
     }
 
-    fn put_one(&self, route: &GuestRoute, lease_ms: i64) -> Result<ScriptInvocation<'static>> {
+    fn put_one(&self, route: &GuestRoute, lease_ms: i64) -> Result<Invocation> {
         let entry = Entry::of(route);
         let mut script = PUT.key(self.entry_key(&route.key));
         script.arg(text(&entry)?).arg(&entry.generation);

@@ -34,6 +34,7 @@ mod guests;
 mod nodes;
 mod pool;
 mod receipts;
+mod script;
 mod sessions;
 #[cfg(test)]
 mod tests;

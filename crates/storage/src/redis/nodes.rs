@@ -2,9 +2,10 @@
 //!
 //! **Invariant:** a ticket is read and removed by one command, so two Comets cannot both take it.
 
+use super::script::Script;
 use super::{INDEX_TTL_MS, Redis};
 use async_trait::async_trait;
-use redis::{Cmd, Script, Value};
+use redis::{Cmd, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use skein_domain::account::SecretHash;

@@ -1,18 +1,21 @@
 //! Connections to Redis: a bounded pool for one server or a cluster, time-outs, and the clock of the server.
 //!
-//! **Bound:** `connections` of them; who waits longer than `wait_ms` for one is answered `busy`. A call has
-//! `timeout_ms`; a connection that was idle for a while is asked for a sign of life before it is used, one that failed is
-//! replaced.
+//! **Bound:** `connections` of them, each of a cluster to all its nodes; who waits longer than `wait_ms` for one is answered
+//! `busy`. A call has `timeout_ms`; a connection to a server that was idle for a while is asked for a sign of life before
+//! it is used, one that failed is replaced. One to a cluster follows the cluster by itself: a call that meets a node that
+//! is gone is tried again within its time, until another has taken over.
 
 use super::Config;
+use super::script::Invocation;
 use deadpool::Runtime;
 use deadpool::managed::{self, Metrics, PoolError, RecycleError};
-use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::cluster::{ClusterClient, ClusterClientBuilder};
 use redis::cluster_async::ClusterConnection;
-use redis::{AsyncConnectionConfig, Client, Cmd, FromRedisValue, Pipeline, RedisError, RedisFuture, ScriptInvocation, Value};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value,
+};
 use skein_domain::id::Millis;
 use skein_domain::port::Clock;
 use skein_domain::{Code, Error, Result};
@@ -21,7 +24,9 @@ use std::time::Duration;
 
 /// Unused for so long, a connection is asked whether it lives.
 const IDLE: Duration = Duration::from_secs(5);
-/// Calls under way at once for one caller.
+/// On a cluster, while a replica takes over; the call's time-out comes first.
+const RETRIES: u32 = 32;
+/// Calls under way at once for one caller on a cluster.
 const AT_ONCE: usize = 64;
 
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +50,16 @@ impl Redis {
     /// Asks once, so that a wrong address is known before anything serves.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
         let redis = Self::new(config)?;
-        let _: String = redis.query(&redis::cmd("PING")).await.map_err(|error| OpenError::Unreachable(error.message.into_owned()))?;
+        let unreachable = |error: Error| OpenError::Unreachable(error.message.into_owned());
+        if let [url] = config.urls.as_slice() {
+            let about: String = redis.query(redis::cmd("INFO").arg("cluster")).await.map_err(unreachable)?;
+            if about.contains("cluster_enabled:1") {
+                let host = url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host);
+                return Err(OpenError::Address(format!("{host} is a node of a cluster; name two or more of its nodes")));
+            }
+        }
+        // By a key, so that a cluster has found its nodes.
+        let _: i64 = redis.query(&Cmd::exists(redis.key("nodes"))).await.map_err(unreachable)?;
         Ok(redis)
     }
 
@@ -88,60 +102,80 @@ impl Redis {
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {
         let mut connection = self.connection().await?;
         let answer = command.query_async(&mut *connection).await;
-        self.settled(connection, answer)
+        if let Err(error) = &answer {
+            self.settle(connection, error);
+        }
+        answer.map_err(failed)
     }
 
     /// Independent commands, answers in their order: one round trip to a server; on a cluster each goes to its node.
     pub(super) async fn all<T: FromRedisValue>(&self, commands: Vec<Cmd>) -> Result<Vec<T>> {
+        read(self.each(commands).await?)
+    }
+
+    pub(super) async fn run<T: FromRedisValue>(&self, script: &Invocation) -> Result<T> {
+        read(self.each_script(std::slice::from_ref(script)).await?)?.pop().ok_or_else(Error::internal)
+    }
+
+    /// As [`Self::all`], for scripts.
+    pub(super) async fn run_all<T: FromRedisValue>(&self, scripts: Vec<Invocation>) -> Result<Vec<T>> {
+        read(self.each_script(&scripts).await?)
+    }
+
+    /// A second round trip for those a server does not know yet.
+    async fn each_script(&self, scripts: &[Invocation]) -> Result<Vec<RedisResult<Value>>> {
+        let mut answers = self.each(scripts.iter().map(Invocation::by_hash).collect()).await?;
+        let unknown: Vec<usize> = (0..answers.len()).filter(|nth| is_unknown(&answers[*nth])).collect();
+        let again = self.each(unknown.iter().map(|nth| scripts[*nth].by_text()).collect()).await?;
+        for (nth, answer) in unknown.into_iter().zip(again) {
+            answers[nth] = answer;
+        }
+        Ok(answers)
+    }
+
+    /// What became of each command, in their order. `Err`: the connection failed.
+    async fn each(&self, commands: Vec<Cmd>) -> Result<Vec<RedisResult<Value>>> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
         let mut connection = self.connection().await?;
-        if let Connection::Server(server) = &mut *connection {
-            let mut pipeline = Pipeline::with_capacity(commands.len());
-            for command in commands {
-                pipeline.add_command(command);
+        let answers: RedisResult<Vec<RedisResult<Value>>> = match &mut *connection {
+            Connection::Server(server) => {
+                let mut pipeline = Pipeline::with_capacity(commands.len());
+                for command in commands {
+                    pipeline.add_command(command);
+                }
+                pipeline.ignore_errors().query_async(server).await
             }
-            let answer = pipeline.query_async(server).await;
-            return self.settled(connection, answer);
+            Connection::Cluster(cluster) => {
+                let answers = commands.into_iter().map(|command| {
+                    let mut cluster = cluster.clone();
+                    async move { command.query_async(&mut cluster).await }
+                });
+                Ok(futures_util::stream::iter(answers).buffered(AT_ONCE).collect().await)
+            }
+        };
+        let error = match &answers {
+            Err(error) => Some(error),
+            Ok(answers) => answers.iter().find_map(|answer| answer.as_ref().err().filter(|error| !is_refusal(error))),
+        };
+        if let Some(error) = error {
+            self.settle(connection, error);
         }
-        let answers = commands.into_iter().map(|command| {
-            let mut connection = connection.clone();
-            async move { command.query_async(&mut connection).await }
-        });
-        let answer = futures_util::stream::iter(answers).buffered(AT_ONCE).try_collect().await;
-        self.settled(connection, answer)
-    }
-
-    /// As [`Self::all`], for scripts.
-    pub(super) async fn run_all<T: FromRedisValue + Send + 'static>(&self, scripts: Vec<ScriptInvocation<'static>>) -> Result<Vec<T>> {
-        let connection = self.connection().await?;
-        let mut answers: Vec<BoxFuture<'_, redis::RedisResult<T>>> = Vec::with_capacity(scripts.len());
-        for script in scripts {
-            let mut connection = connection.clone();
-            answers.push(async move { script.invoke_async(&mut connection).await }.boxed());
-        }
-        let answer = futures_util::stream::iter(answers).buffered(AT_ONCE).try_collect().await;
-        self.settled(connection, answer)
-    }
-
-    pub(super) async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T> {
-        let mut connection = self.connection().await?;
-        let answer = script.invoke_async(&mut *connection).await;
-        self.settled(connection, answer)
+        answers.map_err(failed)
     }
 
     /// A connection that failed is not used again; if it broke, those that wait broke with it.
-    fn settled<T>(&self, connection: managed::Object<Manager>, answer: redis::RedisResult<T>) -> Result<T> {
-        answer.map_err(|error| {
-            if error.is_unrecoverable_error() || error.is_timeout() {
+    fn settle(&self, connection: managed::Object<Manager>, error: &RedisError) {
+        match *connection {
+            Connection::Server(_) if error.is_unrecoverable_error() => {
                 drop(managed::Object::take(connection));
-            }
-            if error.is_unrecoverable_error() {
                 self.pool.retain(|_, _| false);
             }
-            failed(error)
-        })
+            // That to a cluster mends itself when a node is gone, but sticks to one that is silent.
+            Connection::Server(_) | Connection::Cluster(_) if error.is_timeout() => drop(managed::Object::take(connection)),
+            _ => {}
+        }
     }
 
     async fn connection(&self) -> Result<managed::Object<Manager>> {
@@ -156,6 +190,19 @@ impl Redis {
         metrics::gauge!("skein_redis_connections").set(self.pool.status().size as f64);
         connection
     }
+}
+
+fn read<T: FromRedisValue>(answers: Vec<RedisResult<Value>>) -> Result<Vec<T>> {
+    answers.into_iter().map(|answer| Ok(redis::from_redis_value(answer?)?)).collect::<RedisResult<_>>().map_err(failed)
+}
+
+/// The server's own answer, over a connection that is well.
+fn is_refusal(error: &RedisError) -> bool {
+    matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension)
+}
+
+fn is_unknown(answer: &RedisResult<Value>) -> bool {
+    answer.as_ref().is_err_and(|error| error.kind() == ErrorKind::Server(ServerErrorKind::NoScript))
 }
 
 fn failed(error: RedisError) -> Error {
@@ -187,8 +234,11 @@ impl Manager {
         let way = match config.urls.as_slice() {
             [url] => Way::Server(Client::open(url.as_str())?),
             urls => {
-                let nodes = ClusterClientBuilder::new(urls.iter().map(String::as_str));
-                Way::Cluster(nodes.connection_timeout(timeout).response_timeout(timeout).build()?)
+                // So that a call has time for another node after one that is silent.
+                let part = timeout / 4;
+                let nodes = ClusterClientBuilder::new(urls.iter().map(String::as_str)).connection_timeout(part).response_timeout(part);
+                let nodes = nodes.overall_response_timeout(Some(timeout));
+                Way::Cluster(nodes.retries(RETRIES).min_retry_wait(10).max_retry_wait(200).build()?)
             }
         };
         let config = AsyncConnectionConfig::new().set_connection_timeout(Some(timeout)).set_response_timeout(Some(timeout));
@@ -214,10 +264,13 @@ impl managed::Manager for Manager {
     }
 
     async fn recycle(&self, connection: &mut Connection, metrics: &Metrics) -> managed::RecycleResult<RedisError> {
-        if metrics.last_used() < IDLE {
-            return Ok(());
+        match connection {
+            Connection::Server(server) if metrics.last_used() >= IDLE => {
+                redis::cmd("PING").query_async::<String>(server).await.map(drop).map_err(RecycleError::Backend)
+            }
+            // A cluster would ask every primary, also one that is being replaced.
+            Connection::Server(_) | Connection::Cluster(_) => Ok(()),
         }
-        redis::cmd("PING").query_async::<String>(connection).await.map(drop).map_err(RecycleError::Backend)
     }
 }
 

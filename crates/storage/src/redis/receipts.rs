@@ -3,9 +3,10 @@
 //! **Invariant:** adding is one script, so that the counts of several nodes add up; it makes no receipt that is gone.
 
 use super::Redis;
+use super::script::Script;
 use super::sessions::number;
 use async_trait::async_trait;
-use redis::{Cmd, Script, Value};
+use redis::{Cmd, Value};
 use skein_domain::id::{Millis, Uid};
 use skein_domain::live::{PushId, PushState, Receipt};
 use skein_domain::port::ReceiptStore;

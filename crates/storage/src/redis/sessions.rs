@@ -6,9 +6,10 @@
 //! **Invariant:** at most one entry per session, the one with the largest generation; it is compared and written by one
 //! script.
 
+use super::script::Script;
 use super::{INDEX_TTL_MS, Redis};
 use async_trait::async_trait;
-use redis::{Cmd, Script, Value};
+use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 use skein_domain::id::{ConnectionRef, Millis, NodeId, SessionId, Uid};
 use skein_domain::port::{Registered, Route, SessionRegistry};

@@ -7,11 +7,12 @@
 //! **Invariant:** a page is answered from the window only if it lies in it whole, seq by seq; else by the store.
 //! **Bound:** [`WINDOW`] entries, at the start at most [`WINDOW_BYTES`]; kept for a minute after they were loaded.
 
-use super::{Cache, LOAD_MS, LOADING, LOOK_AGAIN, TTL_MS, jittered, token};
+use super::{Cache, LOAD_MS, LOADING, LOOK_AGAIN, TTL_MS, bar_of_one_change, jittered, token, with_life};
 use crate::redis::Redis;
+use crate::redis::script::Script;
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use redis::{Script, Value};
+use redis::Value;
 use skein_domain::entry::{Entry, EntryEvent, HistoryPage, MessageState};
 use skein_domain::id::{ConversationId, Epoch, Revision, Seq};
 use skein_domain::port::{Append, Appended, HistoryQuery, MessageStore};
@@ -25,33 +26,35 @@ const WINDOW_BYTES: usize = 256 * 1024;
 /// KEYS: guard, list. ARGV: a load's token or "", its life, from, to. The guard, and of the window what lies in the range,
 /// newest first.
 static LOOK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    Script::new(with_life!(
         r"local guard = redis.call('GET', KEYS[1])
-        if not guard then
-            if ARGV[1] ~= '' then redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) end
-            return {ARGV[1]}
+        if not guard or (string.sub(guard, 1, 1) ~= 'B' and string.sub(guard, 2, 9) ~= life) then
+            if ARGV[1] == '' then return {''} end
+            guard = 'L' .. life .. ARGV[1]
+            redis.call('SET', KEYS[1], guard, 'PX', ARGV[2])
+            return {guard}
         end
         local head = string.match(guard, '^V.*:(%d+)$')
         if not head or tonumber(ARGV[4]) > tonumber(head) then return {guard} end
         local there = redis.call('LRANGE', KEYS[2], head - ARGV[4], head - ARGV[3])
         table.insert(there, 1, guard)
-        return there",
-    )
+        return there"
+    ))
 });
 
-/// Puts entries (oldest first) into the window, if the guard is still ARGV[1]; ARGV[2] takes its place. ARGV[3]: the life
-/// of a new window, or 0 to add to the one that is there.
+/// Puts entries (oldest first) into the window, if the guard is still ARGV[1]; one made of ARGV[2] takes its place.
+/// ARGV[3]: the life of a new window, or 0 to add to the one that is there.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"if redis.call('GET', KEYS[1]) ~= ARGV[1] then return end
+    Script::new(with_life!(
+        r"if redis.call('GET', KEYS[1]) ~= ARGV[1] or string.sub(ARGV[1], 2, 9) ~= life then return end
         local ttl = tonumber(ARGV[3])
         if ttl > 0 then redis.call('DEL', KEYS[2]) else ttl = redis.call('PTTL', KEYS[1]) end
         if ttl <= 0 then return end
         redis.call('LPUSH', KEYS[2], unpack(ARGV, 5))
         redis.call('LTRIM', KEYS[2], 0, ARGV[4] - 1)
         redis.call('PEXPIRE', KEYS[2], ttl)
-        redis.call('SET', KEYS[1], ARGV[2], 'PX', ttl)",
-    )
+        redis.call('SET', KEYS[1], 'V' .. life .. ARGV[2], 'PX', ttl)"
+    ))
 });
 
 pub struct CachedMessages {
@@ -98,7 +101,7 @@ impl CachedMessages {
 
     async fn put(&self, conversation: ConversationId, guard: &str, entries: &[Entry], ttl_ms: i64) {
         let Some(head) = entries.last().map(|entry| entry.seq) else { return };
-        let Some(next) = token('V') else { return };
+        let Some(next) = token() else { return };
         let [guard_key, list] = self.keys(conversation);
         let mut script = PUT.key(guard_key);
         script.key(list).arg(guard).arg(format!("{next}:{head}")).arg(ttl_ms).arg(WINDOW);
@@ -112,7 +115,7 @@ impl CachedMessages {
 
     /// Entries up to `to`, as many as the window has and at most `count`. `None`: ask the store.
     async fn window(&self, conversation: ConversationId, to: Seq, count: u32) -> Result<Option<Vec<Entry>>> {
-        let Some(load) = token('L') else { return Ok(None) };
+        let Some(load) = token() else { return Ok(None) };
         let patience = Instant::now() + LOADING;
         let from = Seq(to.0 - i64::from(count) + 1);
         loop {
@@ -171,7 +174,7 @@ impl MessageStore for CachedMessages {
         // Queued before this returns, so the bar goes up while it waits for the disk.
         let appending = self.store.append(append);
         let recalling = tokio::spawn(async move {
-            let bar = token('B').ok_or_else(Error::internal)?;
+            let bar = bar_of_one_change()?;
             let ((), outcome) = tokio::join!(cache.bar(std::slice::from_ref(&guard), &bar), appending);
             cache.unbar(&[guard], &bar).await;
             outcome
@@ -231,7 +234,7 @@ fn seen(there: Vec<String>, to: Seq, load: &str) -> Seen {
     let guard = there.next().unwrap_or_default();
     match guard.as_bytes().first() {
         Some(b'V') => {}
-        Some(b'L') if guard == load => return Seen::Load(guard),
+        Some(b'L') if !load.is_empty() && guard.ends_with(load) => return Seen::Load(guard),
         Some(b'L') => return Seen::Loading,
         _ => return Seen::Bypass,
     }

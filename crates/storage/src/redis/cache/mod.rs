@@ -1,11 +1,15 @@
 //! Caches in front of the store: sessions by secret, profiles, the newest entries of conversations that are read.
 //!
-//! Owns [`Cache`]: how a value is looked up, loaded by one, and taken away by a change. A key holds one of `V…`, a value;
-//! `L<token>`, somebody is loading it; `B<token>`, a change of it is under way.
+//! Owns [`Cache`]: how a value is looked up, loaded by one, and taken away by a change. A key holds one of `V<life>…`, a
+//! value; `L<life><token>`, somebody is loading it; `B<token>`, a change of it is under way.
 //!
 //! **Invariant:** a value is written only by who still holds the load. A change puts a bar over the key before the store
 //! is asked, which takes every load away, and removes it after; so no value read before a change is there once the
 //! change has been answered, and one whose process died in between is barred until the bar's time is over.
+//!
+//! **Invariant:** values and loads count only on the server, and in the life of it, that they were written in. One that
+//! started again from older data, or a replica that took over, may have missed a change; what it has is as if it were not
+//! there.
 //!
 //! **Invariant:** losing any of it costs reads of the store, nothing else. With Redis away the store answers, and Redis is
 //! left alone for [`REST`]. A change Redis could not be told of makes this process trust nothing for [`DISTRUST`], which no
@@ -23,7 +27,8 @@ pub use accounts::CachedAccounts;
 pub use messages::CachedMessages;
 
 use super::Redis;
-use redis::{Cmd, Script, Value};
+use super::script::Script;
+use redis::{Cmd, Value};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use skein_domain::id::Epoch;
@@ -45,19 +50,38 @@ const TTL_MS: i64 = 60_000;
 const ABSENT_TTL_MS: i64 = 5_000;
 const DISTRUST: Duration = Duration::from_millis(TTL_MS as u64);
 
+/// Begins a script: `life`, which changes when the server starts again and when a replica takes its place.
+macro_rules! with_life {
+    ($script:literal) => {
+        concat!(
+            "local life = string.sub(string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)') or '00000000', 1, 8)\n",
+            $script
+        )
+    };
+}
+use with_life;
+
+/// Characters of a life.
+const LIFE: usize = 8;
+
 /// What is there; if nothing is, the load is taken with ARGV[1].
 static LOOK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+    Script::new(with_life!(
         r"local there = redis.call('GET', KEYS[1])
-        if there then return there end
-        redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-        return ARGV[1]",
-    )
+        if there and (string.sub(there, 1, 1) == 'B' or string.sub(there, 2, 9) == life) then return there end
+        local load = 'L' .. life .. ARGV[1]
+        redis.call('SET', KEYS[1], load, 'PX', ARGV[2])
+        return load"
+    ))
 });
 
 /// Writes ARGV[2] in place of the load ARGV[1].
-static FILL: LazyLock<Script> =
-    LazyLock::new(|| Script::new(r"if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) end"));
+static FILL: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(with_life!(
+        r"if ARGV[1] ~= redis.call('GET', KEYS[1]) or string.sub(ARGV[1], 2, 9) ~= life then return end
+        redis.call('SET', KEYS[1], 'V' .. life .. ARGV[2], 'PX', ARGV[3])"
+    ))
+});
 
 /// Takes away everything but the bar of another change.
 static UNBAR: LazyLock<Script> = LazyLock::new(|| {
@@ -144,7 +168,7 @@ impl Cache {
     /// In order of the keys, in one round trip.
     async fn look<T: DeserializeOwned>(&self, keys: &[String]) -> Vec<Found<T>> {
         let bypass = || keys.iter().map(|_| Found::Bypass).collect();
-        let Some(token) = token('L').filter(|_| self.is_trusted()) else { return bypass() };
+        let Some(token) = token().filter(|_| self.is_trusted()) else { return bypass() };
         let look = |key: &String| {
             let mut script = LOOK.key(key);
             script.arg(&token).arg(LOAD_MS);
@@ -159,7 +183,7 @@ impl Cache {
             let json = serde_json::to_string(value).ok()?;
             let ttl_ms = if json == "null" || json == "[]" { ABSENT_TTL_MS } else { TTL_MS };
             let mut script = FILL.key(key);
-            script.arg(token).arg(format!("V{json}")).arg(jittered(ttl_ms));
+            script.arg(token).arg(json).arg(jittered(ttl_ms));
             Some(script)
         };
         // What is not filled is loaded again.
@@ -168,7 +192,7 @@ impl Cache {
 
     /// Runs a change of what is under these keys.
     async fn change<T>(&self, keys: &[String], change: impl Future<Output = Result<T>>) -> Result<T> {
-        let Some(bar) = token('B') else { return Err(Error::internal()) };
+        let bar = bar_of_one_change()?;
         self.bar(keys, &bar).await;
         let outcome = change.await;
         self.unbar(keys, &bar).await;
@@ -239,18 +263,22 @@ impl Cache {
 fn read<T: DeserializeOwned>(there: String, token: &str) -> Found<T> {
     match there.as_bytes().first() {
         // What another version wrote and this one cannot read is as if it were not there.
-        Some(b'V') => serde_json::from_str(&there[1..]).map_or(Found::Bypass, Found::Value),
-        Some(b'L') if there == token => Found::Load(there),
+        Some(b'V') => there.get(1 + LIFE..).and_then(|json| serde_json::from_str(json).ok()).map_or(Found::Bypass, Found::Value),
+        Some(b'L') if there.ends_with(token) => Found::Load(there),
         Some(b'L') => Found::Loading,
         _ => Found::Bypass,
     }
 }
 
 /// Unique: a load or bar is told from every other.
-fn token(kind: char) -> Option<String> {
+fn token() -> Option<String> {
     let mut bytes = [0; 12];
     getrandom::fill(&mut bytes).ok()?;
-    Some(bytes.iter().fold(kind.to_string(), |token, byte| format!("{token}{byte:02x}")))
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn bar_of_one_change() -> Result<String> {
+    token().map(|token| format!("B{token}")).ok_or_else(Error::internal)
 }
 
 /// Three quarters of it, and up to the whole: what was filled at once does not end at once.

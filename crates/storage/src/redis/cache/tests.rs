@@ -1,6 +1,6 @@
 //! The conformance suites through the caches, and what the caches promise on top.
 
-use super::super::tests::redis;
+use super::super::tests::{cluster::cluster, redis};
 use super::{ABSENT_TTL_MS, Cache, CachedAccounts, CachedMessages, TTL_MS};
 use crate::conformance::{Backend, Ports, World};
 use crate::redis::Redis;
@@ -24,8 +24,8 @@ struct Cached {
 }
 
 impl Cached {
-    fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), redis: redis() }
+    fn new(redis: Redis) -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), redis }
     }
 }
 
@@ -44,11 +44,17 @@ fn ports(store: Store, redis: &Redis) -> Ports {
 }
 
 mod conformance {
-    use super::Cached;
-    crate::message_store_suite!(Cached::new());
-    crate::conversation_store_suite!(Cached::new());
-    crate::account_store_suite!(Cached::new());
-    crate::outbox_suite!(Cached::new());
+    use super::{Cached, redis};
+    crate::message_store_suite!(Cached::new(redis()));
+    crate::conversation_store_suite!(Cached::new(redis()));
+    crate::account_store_suite!(Cached::new(redis()));
+    crate::outbox_suite!(Cached::new(redis()));
+}
+
+mod conformance_on_a_cluster {
+    use super::{Cached, cluster};
+    crate::message_store_suite!(Cached::new(cluster()));
+    crate::account_store_suite!(Cached::new(cluster()));
 }
 
 /// A store, and two processes in front of it.

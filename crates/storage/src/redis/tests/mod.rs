@@ -1,3 +1,5 @@
+pub(super) mod cluster;
+
 use super::{Config, Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
 use crate::conformance::{ManualClock, codes, guests, nodes, receipts, sessions};
 use skein_domain::account::DeviceClass;
@@ -10,10 +12,14 @@ use xtask::services::{self, Service};
 
 /// Each with keys of its own.
 pub(super) fn redis() -> Redis {
-    static NTH: AtomicU32 = AtomicU32::new(0);
     static URL: LazyLock<String> = LazyLock::new(|| services::require(Service::Redis).expect("redis"));
+    on(vec![URL.clone()])
+}
+
+fn on(urls: Vec<String>) -> Redis {
+    static NTH: AtomicU32 = AtomicU32::new(0);
     let prefix = format!("test:{}:{}:", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed));
-    Redis::new(&Config { urls: vec![URL.clone()], prefix, ..Config::default() }).expect("redis")
+    Redis::new(&Config { urls, prefix, ..Config::default() }).expect("redis")
 }
 
 fn at(clock: Arc<dyn Clock>) -> Redis {

@@ -11,6 +11,7 @@ use crate::sql::append::{self, Draft};
 use crate::sql::command::AppendTask;
 use crate::sql::engine::{Row, Value};
 use crate::sql::failure::{Failure, Outcome};
+use crate::sql::place;
 use crate::sql::rows;
 use crate::sql::transaction::Transaction;
 use skein_domain::body::Body;
@@ -142,7 +143,7 @@ impl Written<'_> {
             Value::Int(append.author.0),
             Value::Text(append.key.as_str()),
             Value::Blob(&self.draft.digest),
-            Value::Int(append::MESSAGE),
+            Value::Int(place::MESSAGE),
             Value::Null,
             Value::Blob(&self.draft.json),
         ]

@@ -16,12 +16,12 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-use crate::sql::command::Writer;
 use crate::sql::engine::{OpenReader, Reader};
 use crate::sql::failure::{Failure, Outcome};
 use crate::sql::queue::Queue;
 use crate::sql::readers::{Bounds, Readers};
 use crate::sql::shared::Shared;
+use crate::sql::writer::Writer;
 use crate::sql::{Parts, Store};
 use crate::{Config, MySqlConfig, OpenError};
 use keeper::Keeper;

@@ -198,7 +198,7 @@ fn run(session: &Session, transaction: &mut Transaction<'_>, commands: &mut [Box
         }
     }
     for command in commands {
-        transaction.run_alone(command.as_mut())?;
+        transaction.run_alone(|transaction| command.run(transaction))?;
     }
     Ok(())
 }

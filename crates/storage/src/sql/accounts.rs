@@ -6,6 +6,7 @@ use super::Store;
 use super::contacts::friend_uids;
 use super::engine::{Sql, Statement, params};
 use super::failure::{Outcome, not_found, refuse};
+use super::items;
 use super::rows;
 use super::transaction::{Transaction, many, one};
 use super::user_log::{self, Subject};
@@ -187,7 +188,7 @@ fn change_profile(transaction: &mut Transaction<'_>, uid: Uid, change: &ProfileC
              findable_by_email = coalesce(?5, findable_by_email) WHERE uid = ?1",
         params![uid.0, change.nickname, change.nickname.as_deref().map(fold_nickname), change.signature, change.findable_by_email],
     )?;
-    let Some(profile) = user_log::own_profile(transaction.connection, uid)? else { return not_found("no such user") };
+    let Some(profile) = items::own_profile(transaction.connection, uid)? else { return not_found("no such user") };
     user_log::put(transaction, uid, Subject::Profile)?;
     for friend in friend_uids(transaction.connection, uid)? {
         user_log::put(transaction, friend, Subject::Friend(uid))?;

@@ -7,6 +7,7 @@
 use super::effects;
 use super::engine::{Row, Sql, params};
 use super::failure::{Failure, Outcome, not_found, refuse};
+use super::place::{EDITED, MESSAGE, Place, RECALLED};
 use super::rows;
 use super::transaction::{Transaction, one};
 use sha2::{Digest, Sha256};
@@ -16,10 +17,6 @@ use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConversationId, CountNo, IdempotencyKey, Millis, PolicyVersion, Revision, Seq, Shard, Uid};
 use skein_domain::port::{Append, Appended};
 use skein_domain::{Code, Error};
-
-pub(crate) const MESSAGE: i64 = 0;
-pub(crate) const EDITED: i64 = 1;
-pub(crate) const RECALLED: i64 = 2;
 
 /// An append, serialised before it is queued.
 pub(crate) struct Draft {
@@ -46,15 +43,6 @@ impl Draft {
     pub fn bytes(&self) -> usize {
         self.json.len() + 256
     }
-}
-
-/// An entry's place: what its effects need to know.
-pub(crate) struct Place {
-    pub conversation: Conversation,
-    pub seq: Seq,
-    pub revision: Revision,
-    pub count: CountNo,
-    pub at: Millis,
 }
 
 pub(crate) fn append(transaction: &mut Transaction<'_>, draft: &Draft) -> Outcome<Appended> {

@@ -4,14 +4,11 @@
 //! last result counts.
 
 use super::append::{self, Draft};
-use super::failure::{Failure, Gravity, Outcome, outcome_unknown};
-use super::queue::Queue;
+use super::failure::{Failure, Gravity, Outcome};
 use super::transaction::Transaction;
-use futures_util::future::BoxFuture;
 use skein_domain::port::Appended;
 use skein_domain::{Error, Result};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use tokio::sync::oneshot;
 
 /// A command waiting for its turn, whatever it answers.
@@ -29,11 +26,17 @@ pub(crate) trait Command: Send {
     }
 }
 
-struct Task<T, F> {
+pub(crate) struct Task<T, F> {
     bytes: usize,
     work: F,
     result: Option<Result<T>>,
     caller: Option<oneshot::Sender<Result<T>>>,
+}
+
+impl<T, F> Task<T, F> {
+    pub fn new(bytes: usize, work: F, caller: oneshot::Sender<Result<T>>) -> Self {
+        Self { bytes, work, result: None, caller: Some(caller) }
+    }
 }
 
 impl<T, F> Command for Task<T, F>
@@ -72,6 +75,10 @@ pub(crate) struct AppendTask {
 }
 
 impl AppendTask {
+    pub fn new(draft: Draft, caller: oneshot::Sender<Result<Appended>>) -> Self {
+        Self { draft, result: None, caller: Some(caller) }
+    }
+
     /// What became of it, run along with others.
     #[cfg(feature = "mysql")]
     pub fn settle(&mut self, result: Result<Appended>) {
@@ -119,44 +126,5 @@ fn run_caught<T>(work: impl FnOnce() -> Outcome<T>) -> (Result<T>, std::result::
             let failed = (failure.gravity(), failure.reason().to_owned());
             (Err(failure.answer()), Err(failed))
         }
-    }
-}
-
-/// Hands commands to the writer.
-#[derive(Clone)]
-pub(crate) struct Writer {
-    queue: Arc<Queue>,
-}
-
-impl Writer {
-    pub fn new(queue: Arc<Queue>) -> Self {
-        Self { queue }
-    }
-
-    /// Queued by the time this returns. At the bound of the queue the answer is `busy`, after [`Self::close`]
-    /// `unavailable`, both at once; if the process ends under way nobody is left to ask.
-    pub fn submit<T, F>(&self, bytes: usize, work: F) -> BoxFuture<'static, Result<T>>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Transaction<'_>) -> Outcome<T> + Send + 'static,
-    {
-        self.queue(|caller| Box::new(Task { bytes, work, result: None, caller: Some(caller) }))
-    }
-
-    pub fn append(&self, draft: Draft) -> BoxFuture<'static, Result<Appended>> {
-        self.queue(|caller| Box::new(AppendTask { draft, result: None, caller: Some(caller) }))
-    }
-
-    fn queue<T: Send + 'static>(&self, make: impl FnOnce(oneshot::Sender<Result<T>>) -> Box<dyn Command>) -> BoxFuture<'static, Result<T>> {
-        let (caller, answer) = oneshot::channel();
-        let queued = self.queue.push(make(caller));
-        Box::pin(async move {
-            queued?;
-            answer.await.unwrap_or_else(|_| Err(outcome_unknown()))
-        })
-    }
-
-    pub fn close(&self) {
-        self.queue.close();
     }
 }

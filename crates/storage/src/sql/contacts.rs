@@ -4,26 +4,25 @@
 //! the sender is kept as `HIDDEN`, which its sender sees as pending and nobody else sees.
 
 use super::Store;
+use super::contact_views::{
+    ACCEPTED, BLOCKED, DECLINED, FRIENDS, HIDDEN, PENDING, REQUESTS_RECEIVED, REQUESTS_SENT, expect_friend, expect_request, read_friend,
+    read_request,
+};
 use super::conversations::{direct_of, open_direct};
 use super::effects::check_user;
-use super::engine::{Row, Sql, params};
+use super::engine::{Sql, params};
 use super::failure::{Outcome, not_found, refuse};
 use super::transaction::{Transaction, many, one};
 use super::user_log::{self, Subject};
 use super::views;
 use async_trait::async_trait;
-use skein_domain::contact::{Friend, FriendRequest, RequestState};
+use skein_domain::contact::{Friend, FriendRequest};
 use skein_domain::conversation::Standing;
-use skein_domain::id::{ConversationId, Millis, RequestId, Uid};
+use skein_domain::id::{Millis, RequestId, Uid};
 use skein_domain::port::ContactStore;
 use skein_domain::{Code, Result};
 
 const BYTES: usize = 512;
-
-const PENDING: i64 = 0;
-const ACCEPTED: i64 = 1;
-const DECLINED: i64 = 2;
-const HIDDEN: i64 = 3;
 
 #[async_trait]
 impl ContactStore for Store {
@@ -182,61 +181,6 @@ fn open_request(connection: &dyn Sql, from: Uid, to: Uid, state: i64) -> Outcome
     one(connection, sql, params![from.0, to.0, state], |row| row.get(0).map(RequestId))
 }
 
-macro_rules! request_columns {
-    () => {
-        "r.id, r.from_uid, r.to_uid, r.greeting, r.state, r.at, u.nickname"
-    };
-}
-
-pub(crate) const REQUESTS_SENT: &str = concat!(
-    "SELECT ",
-    request_columns!(),
-    " FROM friend_request r JOIN user u ON u.uid = r.to_uid WHERE r.from_uid = ?1 AND r.id < ?2 ORDER BY r.id DESC LIMIT ?3"
-);
-pub(crate) const REQUESTS_RECEIVED: &str = concat!(
-    "SELECT ",
-    request_columns!(),
-    " FROM friend_request r JOIN user u ON u.uid = r.from_uid
-      WHERE r.to_uid = ?1 AND r.state <> 3 AND r.id < ?2 ORDER BY r.id DESC LIMIT ?3"
-);
-
-/// The request as `uid`, one of the two, sees it.
-pub(crate) fn request(connection: &dyn Sql, uid: Uid, id: RequestId) -> Outcome<Option<FriendRequest>> {
-    one(
-        connection,
-        concat!(
-            "SELECT ",
-            request_columns!(),
-            " FROM friend_request r JOIN user u ON u.uid = CASE r.from_uid WHEN ?2 THEN r.to_uid ELSE r.from_uid END WHERE r.id = ?1"
-        ),
-        params![id.0, uid.0],
-        |row| read_request(row, uid),
-    )
-}
-
-fn expect_request(connection: &dyn Sql, uid: Uid, id: RequestId) -> Outcome<FriendRequest> {
-    request(connection, uid, id)?.map_or_else(|| not_found("no such request"), Ok)
-}
-
-fn read_request(row: &Row<'_>, reader: Uid) -> Outcome<FriendRequest> {
-    let from = Uid(row.get(1)?);
-    let state = match row.get(4)? {
-        PENDING => RequestState::Pending,
-        ACCEPTED => RequestState::Accepted,
-        HIDDEN if from == reader => RequestState::Pending,
-        _ => RequestState::Declined,
-    };
-    Ok(FriendRequest {
-        id: RequestId(row.get(0)?),
-        from,
-        to: Uid(row.get(2)?),
-        greeting: row.get(3)?,
-        state,
-        at: Millis(row.get(5)?),
-        nickname: row.get(6)?,
-    })
-}
-
 // === friends ===
 
 fn delete_friend(tx: &mut Transaction<'_>, uid: Uid, peer: Uid) -> Outcome<()> {
@@ -297,40 +241,4 @@ pub(crate) const FRIEND_UIDS: &str = "SELECT peer FROM contact WHERE uid = ?1 AN
 /// Friendship is mutual: these have `uid` as a friend, too.
 pub(crate) fn friend_uids(connection: &dyn Sql, uid: Uid) -> Outcome<Vec<Uid>> {
     many(connection, FRIEND_UIDS, params![uid.0], |row| row.get(0).map(Uid))
-}
-
-macro_rules! select_friend {
-    ($condition:literal) => {
-        concat!(
-            "SELECT f.peer, u.nickname, f.remark, f.friend, f.blocked, f.since, c.id
-               FROM contact f JOIN user u ON u.uid = f.peer
-               LEFT JOIN conversation c ON c.direct_a = CASE WHEN f.uid < f.peer THEN f.uid ELSE f.peer END
-                   AND c.direct_b = CASE WHEN f.uid < f.peer THEN f.peer ELSE f.uid END
-              WHERE f.uid = ?1 AND ",
-            $condition
-        )
-    };
-}
-
-pub(crate) const FRIENDS: &str = select_friend!("f.friend = 1 AND f.peer > ?2 ORDER BY f.peer LIMIT ?3");
-pub(crate) const BLOCKED: &str = select_friend!("f.blocked = 1 AND f.peer > ?2 ORDER BY f.peer LIMIT ?3");
-
-pub(crate) fn friend(connection: &dyn Sql, uid: Uid, peer: Uid) -> Outcome<Option<Friend>> {
-    one(connection, select_friend!("f.peer = ?2"), params![uid.0, peer.0], read_friend)
-}
-
-fn expect_friend(connection: &dyn Sql, uid: Uid, peer: Uid) -> Outcome<Friend> {
-    friend(connection, uid, peer)?.map_or_else(|| not_found("no such contact"), Ok)
-}
-
-fn read_friend(row: &Row<'_>) -> Outcome<Friend> {
-    Ok(Friend {
-        uid: Uid(row.get(0)?),
-        nickname: row.get(1)?,
-        remark: row.get(2)?,
-        friend: row.get(3)?,
-        blocked: row.get(4)?,
-        since: Millis(row.get(5)?),
-        conversation: row.get::<Option<i64>>(6)?.map(ConversationId),
-    })
 }

@@ -8,6 +8,7 @@ use super::append::{self, Draft, conflict, load};
 use super::effects::{self, check_user};
 use super::engine::{Sql, params};
 use super::failure::{Outcome, not_found, refuse};
+use super::items;
 use super::rows::{self, MEMBER_COLUMNS};
 use super::transaction::{Transaction, many, one, shard_of};
 use super::user_log::{self, Subject};
@@ -98,7 +99,7 @@ impl ConversationStore for Store {
     }
 
     async fn user_log(&self, uid: Uid, after: Revision, limit: u32) -> Result<Vec<(Revision, UserEvent)>> {
-        self.readers().read(move |connection| user_log(connection, uid, after, limit)).await
+        self.readers().read(move |connection| items::after(connection, uid, after, limit)).await
     }
 
     fn shard_of(&self, uid: Uid) -> Shard {
@@ -118,21 +119,6 @@ pub(crate) const MEMBERS: &str = concat!(
     ", u.nickname FROM member m JOIN user u ON u.uid = m.uid
       WHERE m.conversation = ?1 AND m.uid > ?2 AND m.visible_to IS NULL ORDER BY m.uid LIMIT ?3"
 );
-pub(crate) const USER_LOG: &str =
-    "SELECT revision, kind, subject FROM user_entry WHERE uid = ?1 AND revision > ?2 AND kind <> 2 ORDER BY revision LIMIT ?3";
-
-fn user_log(connection: &dyn Sql, uid: Uid, after: Revision, limit: u32) -> Outcome<Vec<(Revision, UserEvent)>> {
-    let items = many(connection, USER_LOG, params![uid.0, after.0, limit], |row| {
-        Ok((Revision(row.get(0)?), Subject::read(row.get(1)?, row.get(2)?)))
-    })?;
-    let mut events = Vec::with_capacity(items.len());
-    for (revision, subject) in items {
-        let event = subject.map(|subject| user_log::event(connection, uid, subject)).transpose()?.flatten();
-        events.extend(event.map(|event| (revision, event)));
-    }
-    Ok(events)
-}
-
 // === making conversations ===
 
 pub(crate) fn direct_of(connection: &dyn Sql, a: Uid, b: Uid) -> Outcome<Option<ConversationId>> {

@@ -2,9 +2,9 @@
 //!
 //! Runs in the transaction that writes the entry.
 
-use super::append::{EDITED, Place};
 use super::engine::{Sql, params};
 use super::failure::{Outcome, not_found, refuse};
+use super::place::{EDITED, Place};
 use super::rows::role_number;
 use super::transaction::{Transaction, one};
 use super::user_log::{self, Subject};

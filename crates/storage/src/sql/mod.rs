@@ -9,13 +9,16 @@
 mod accounts;
 pub(crate) mod append;
 pub(crate) mod command;
+mod contact_views;
 mod contacts;
 mod conversations;
 mod effects;
 pub(crate) mod engine;
 pub(crate) mod failure;
+mod items;
 mod messages;
 mod outbox;
+pub(crate) mod place;
 mod push;
 pub(crate) mod queue;
 pub(crate) mod readers;
@@ -25,11 +28,12 @@ pub(crate) mod rows;
 pub(crate) mod shared;
 #[cfg(test)]
 pub(crate) mod statements;
+mod states;
 pub(crate) mod transaction;
 mod user_log;
 mod views;
+pub(crate) mod writer;
 
-use command::Writer;
 use readers::Readers;
 use recent::Recent;
 use replica::Replica;
@@ -37,6 +41,7 @@ use shared::Shared;
 pub use shared::Stats;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use writer::Writer;
 
 /// Told once that the disk failed; must not return control to a process that goes on serving.
 pub type Fatal = Box<dyn Fn(&str) + Send + Sync>;

@@ -6,9 +6,10 @@
 use super::Store;
 use super::engine::{Sql, params};
 use super::failure::Outcome;
+use super::items;
 use super::rows::{self, ENTRY_COLUMNS};
 use super::transaction::{many, one};
-use super::user_log::{self, Subject};
+use super::user_log::Subject;
 use async_trait::async_trait;
 use skein_domain::id::{PolicyVersion, Revision, Shard, Uid};
 use skein_domain::port::{LogEvent, LogRecord, MessageStore, Outbox};
@@ -101,7 +102,7 @@ fn page(connection: &dyn Sql, shard: Shard, after: Revision, limit: u32) -> Outc
     records.retain(|record| is_complete(record.revision));
     for (revision, uid, subject) in items.into_iter().filter(|item| is_complete(item.0)) {
         let Some(subject) = subject else { continue };
-        if let Some(event) = user_log::event(connection, uid, subject)? {
+        if let Some(event) = items::event(connection, uid, subject)? {
             records.push(LogRecord { shard, revision, event: LogEvent::User { uid, event } });
         }
     }

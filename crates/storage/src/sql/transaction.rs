@@ -1,6 +1,5 @@
 //! What a command sees of the batch's transaction: the connection, and the counters of the shards.
 
-use super::command::Command;
 use super::engine::{Row, Sql, Statement, Value, params};
 use super::failure::{Gravity, Outcome};
 use skein_domain::id::{ConversationId, Revision, Seq, Shard, Uid};
@@ -71,9 +70,9 @@ impl<'c> Transaction<'c> {
     }
 
     /// Runs the command under a savepoint, so that its failure is its own. `Err` ends the batch.
-    pub fn run_alone(&mut self, command: &mut dyn Command) -> Result<(), (Gravity, String)> {
+    pub fn run_alone(&mut self, command: impl FnOnce(&mut Self) -> Result<(), (Gravity, String)>) -> Result<(), (Gravity, String)> {
         self.control("SAVEPOINT command")?;
-        match command.run(self) {
+        match command(self) {
             Ok(()) => self.keep(),
             Err((Gravity::Command, _)) => {
                 self.control("ROLLBACK TO SAVEPOINT command")?;

@@ -1,18 +1,14 @@
 //! The user log: for each user, the latest revision of every subject that changed.
 //!
-//! It holds no content. What an item says is read from its subject when it is told, so an item is never stale, a recalled
+//! It holds no content. What an item says is read from its subject when it is told ([`super::items`]), so an item is never stale, a recalled
 //! body cannot hide in one, and the log stays as small as what it is about.
 //!
 //! **Invariant:** one row per (user, subject); a newer change takes its place.
 
-use super::contacts;
-use super::engine::{Sql, params};
+use super::engine::params;
 use super::failure::Outcome;
-use super::rows;
-use super::transaction::{Transaction, one};
-use super::views;
+use super::transaction::Transaction;
 use skein_domain::id::{ConversationId, RequestId, Revision, Shard, Uid};
-use skein_domain::push::UserEvent;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Subject {
@@ -63,23 +59,4 @@ pub(crate) fn put(transaction: &mut Transaction<'_>, uid: Uid, subject: Subject)
 pub(crate) fn put_with_row(transaction: &mut Transaction<'_>, shard: Shard, uid: Uid, subject: Subject) -> Outcome<Revision> {
     let revision = put(transaction, uid, subject)?;
     if transaction.shard_of(uid) == shard { Ok(revision) } else { Ok(transaction.next_revision_without_record(shard)) }
-}
-
-/// What the item says now. `None`: its subject is no more.
-pub(crate) fn event(connection: &dyn Sql, uid: Uid, subject: Subject) -> Outcome<Option<UserEvent>> {
-    Ok(match subject {
-        Subject::Request(id) => contacts::request(connection, uid, id)?.map(|request| UserEvent::Request { request }),
-        Subject::Friend(peer) => contacts::friend(connection, uid, peer)?.map(|friend| UserEvent::Friend { friend }),
-        Subject::Membership(id) => {
-            views::view(connection, id, uid)?.map(|view| UserEvent::Membership { member: view.me, unread: view.unread })
-        }
-        Subject::Conversation(id) => views::view(connection, id, uid)?.map(|view| UserEvent::Conversation { view: Box::new(view) }),
-        Subject::Profile => own_profile(connection, uid)?.map(|profile| UserEvent::Profile { profile }),
-    })
-}
-
-pub(crate) fn own_profile(connection: &dyn Sql, uid: Uid) -> Outcome<Option<skein_domain::account::Profile>> {
-    one(connection, "SELECT uid, nickname, signature, findable_by_email, email FROM user WHERE uid = ?1", params![uid.0], |row| {
-        Ok(skein_domain::account::Profile { email: Some(row.get(4)?), ..rows::profile(row)? })
-    })
 }

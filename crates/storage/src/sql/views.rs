@@ -4,8 +4,8 @@
 
 use super::engine::{Row, Sql, params};
 use super::failure::Outcome;
-use super::messages;
 use super::rows::{self, CONVERSATION_COLUMNS};
+use super::states;
 use super::transaction::{many, one};
 use skein_domain::conversation::{Conversation, ConversationView, Kind, Member, Snapshot, Standing};
 use skein_domain::id::{ConversationId, CountNo, Millis, Revision, Seq, Shard, Uid};
@@ -59,7 +59,7 @@ fn complete(connection: &dyn Sql, mut conversation: Conversation, me: Member) ->
         end_at(connection, &mut conversation, to)?;
         name_as_then(connection, &mut conversation, me.uid)?;
     }
-    let last = messages::last(connection, conversation.id, me.visible_from, conversation.head)?;
+    let last = states::last(connection, conversation.id, me.visible_from, conversation.head)?;
     let peer = if matches!(conversation.kind, Kind::Direct | Kind::Notice) { peer(connection, conversation.id, me.uid)? } else { None };
     let unread = me.unread(conversation.count);
     let (peer, peer_read, peer_delivered) =

@@ -14,10 +14,10 @@ mod writer;
 mod tests;
 
 use crate::Config;
-use crate::sql::command::Writer;
 use crate::sql::queue::Queue;
 use crate::sql::readers::{Bounds, Readers};
 use crate::sql::shared::Shared;
+use crate::sql::writer::Writer;
 use crate::sql::{Fatal, Parts, Store};
 use checkpoint::Checkpointer;
 pub use lock::lock;

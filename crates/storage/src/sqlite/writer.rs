@@ -108,7 +108,7 @@ impl Thread {
         self.connection.control("BEGIN IMMEDIATE").map_err(reason)?;
         let mut transaction = Transaction::begun(&self.connection, &mut self.counters).map_err(reason)?;
         for command in commands.iter_mut() {
-            transaction.run_alone(command.as_mut())?;
+            transaction.run_alone(|transaction| command.run(transaction))?;
         }
         let published = self.shared.published_unsaved();
         let revisions = transaction.finish(&published).map_err(reason)?;

@@ -19,8 +19,10 @@ export function chromiumPath(): string {
   return path;
 }
 
-export function launch(flags: readonly string[] = []): Promise<Browser> {
-  return chromium.launch({ executablePath: chromiumPath(), headless: true, args: [...FLAGS, ...flags] });
+/** `left` are flags of Playwright's own that are left out. */
+export function launch(flags: readonly string[] = [], left: string[] = []): Promise<Browser> {
+  const args = [...FLAGS, ...flags];
+  return chromium.launch({ executablePath: chromiumPath(), headless: true, args, ignoreDefaultArgs: left });
 }
 
 /** Somebody's browser, with nothing in it. What the page complains about is collected. */

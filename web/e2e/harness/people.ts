@@ -61,6 +61,7 @@ const OPS = {
   createGroup: 113,
   joinRoom: 121,
   typing: 110,
+  changeSettings: 111,
   apply: 131,
   listRequests: 132,
   answer: 133,
@@ -76,6 +77,8 @@ export class Peer {
   private inbound = Buffer.alloc(0);
   /** What was pushed, newest last. */
   readonly pushes: { op: number; body: Json }[] = [];
+  /** Whether pushes are kept: of a hundred thousand they would fill the memory. */
+  listens = true;
   private readonly beat: NodeJS.Timeout;
 
   private constructor(
@@ -130,6 +133,7 @@ export class Peer {
       const seq = this.inbound.readInt32BE(12);
       const text = this.inbound.subarray(16, length).toString("utf8");
       this.inbound = this.inbound.subarray(length);
+      if (seq === 0 && !this.listens) continue;
       const body = text === "" ? {} : JSON.parse(text);
       const waiting = this.waiting.get(seq);
       this.waiting.delete(seq);

@@ -52,11 +52,11 @@ export class Stage {
 }
 
 /** A stage for the tests of one file: a server and a browser for all of them, a network for each. */
-export function stage(): Stage {
+export function stage(open: () => Promise<Browser> = launch): Stage {
   const it = new Stage();
   beforeAll(async () => {
     it.server = await Server.start();
-    it.browser = await launch();
+    it.browser = await open();
   });
   afterAll(async () => {
     await it.browser?.close();

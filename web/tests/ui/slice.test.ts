@@ -46,9 +46,11 @@ describe("a list that changed", () => {
     rows[slice.to - 1]?.key,
   ];
 
-  test("older ones came: the same rows are drawn", () => {
+  test("older ones came: the same rows are drawn, and some above where the first one was", () => {
     const next = list(1, 100);
-    expect(keys(carried({ from: 0, to: 20 }, list(51, 100), next, false), next)).toEqual(["m51", "m70"]);
+    expect(keys(carried({ from: 5, to: 20 }, list(51, 100), next, false), next)).toEqual(["m56", "m70"]);
+    expect(keys(carried({ from: 0, to: 20 }, list(51, 100), next, false), next)).toEqual([`m${51 - STEP / 2}`, "m70"]);
+    expect(keys(carried({ from: 0, to: 50 }, list(51, 100), next, true), next)).toEqual(["m51", "m100"]);
   });
 
   test("one was appended: it is drawn when the end was", () => {

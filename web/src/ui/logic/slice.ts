@@ -16,9 +16,9 @@ export const FOLLOWED_MAX = 96;
 /** How many rows are drawn at first. */
 export const FIRST = 32;
 /** How many are added in one frame at most: making them is script that holds the frame up. */
-export const STEP = 16;
+export const STEP = 12;
 /** A reader at the end who would be further behind it than this is taken there at once. */
-export const BEHIND_MAX = 64;
+export const BEHIND_MAX = 96;
 
 export const atEnd = (length: number): Slice => ({ from: Math.max(0, length - FIRST), to: length });
 
@@ -42,8 +42,10 @@ interface Keyed {
 }
 
 /**
- * The same rows in a list that changed. A slice that reached the end, or whose reader `follows` it, goes a step towards it;
- * beyond the bound the beginning is cut for a reader who follows, else the end.
+ * The same rows in a list that changed. A slice that reached the end, or whose reader `follows` it, goes a step towards it.
+ * One that began with the first row goes half a step back where there are rows before it now: that row may get lower by its
+ * author's name, and at the very top nothing could make up for it. Beyond the bound the beginning is cut for a reader who
+ * follows, else the end.
  */
 export function carried(slice: Slice, old: readonly Keyed[], next: readonly Keyed[], follows: boolean): Slice {
   const placeOf = (index: number) => next.findIndex(({ key }) => key === (old[index] as Keyed).key);
@@ -56,5 +58,6 @@ export function carried(slice: Slice, old: readonly Keyed[], next: readonly Keye
   if (follows && behind > BEHIND_MAX) return atEnd(next.length);
   const to = last + 1 + (follows || slice.to === old.length ? Math.min(behind, STEP) : 0);
   if (follows) return { from: Math.max(first, to - FOLLOWED_MAX), to };
-  return { from: first, to: Math.min(to, first + DRAWN_MAX) };
+  const from = slice.from === 0 ? Math.max(0, first - STEP / 2) : first;
+  return { from, to: Math.min(to, from + DRAWN_MAX) };
 }

@@ -112,3 +112,20 @@ pub enum Ended {
     PasswordReset,
     Disabled,
 }
+
+/// What an e-mail code is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CodePurpose {
+    Register,
+    Reset,
+}
+
+impl CodePurpose {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CodePurpose::Register => "register",
+            CodePurpose::Reset => "reset",
+        }
+    }
+}

@@ -3,7 +3,7 @@
 //! Public HTTP and both long-connection transports speak the same commands. Account business before log-in is
 //! [`AccountCommand`]. Cursors of lists are opaque texts made and read by logic.
 
-use crate::account::{DeviceClass, Profile, ProfileChange, Session};
+use crate::account::{CodePurpose, DeviceClass, Profile, ProfileChange, Session};
 use crate::body::Body;
 use crate::contact::{Friend, FriendRequest};
 use crate::conversation::{ConversationView, Member, RoomInfo, SettingsChange};
@@ -291,22 +291,6 @@ pub enum AccountCommand {
         secret: String,
         node: Option<crate::id::NodeId>,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CodePurpose {
-    Register,
-    Reset,
-}
-
-impl CodePurpose {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CodePurpose::Register => "register",
-            CodePurpose::Reset => "reset",
-        }
-    }
 }
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::own::Environment;
-use super::process::{self, Instance};
+use super::process::{self, Environment, Instance};
 use super::{Service, folder, instance_folder};
 use crate::command::{must_succeed, succeeds};
 use crate::machine;

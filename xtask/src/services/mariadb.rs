@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::own::Environment;
-use super::process::{self, Instance};
+use super::process::{self, Environment, Instance};
 use super::{Service, instance_folder};
 use crate::command::{must_succeed, output_of, succeeds};
 use crate::machine;

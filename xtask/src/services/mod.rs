@@ -22,9 +22,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::command::workspace_root;
 pub use kafka::tool as kafka_tool;
-pub use own::{Environment, Own};
-pub use process::Instance;
+pub use own::Own;
 use process::Lock;
+pub use process::{Environment, Instance};
 pub use redis_cluster::OwnCluster;
 
 /// An engine that tests can run against.

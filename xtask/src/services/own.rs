@@ -2,14 +2,13 @@
 //!
 //! **Invariant:** it is in a folder and on ports of its own, is in no note that others read, and ends with its value.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-use super::process::{Instance, free_ports};
+use super::process::{Environment, Instance, free_ports};
 use super::{Service, kafka, mariadb, redis};
 
 /// Below the ports systems hand out by themselves, and away from those of the shared instances.
@@ -26,9 +25,6 @@ pub struct Own {
     folder: PathBuf,
     environment: Environment,
 }
-
-/// Variables an engine's process is started with.
-pub type Environment = Vec<(&'static str, OsString)>;
 
 impl Own {
     /// A MariaDB, a Redis or a Kafka in `folder`, which must be absolute. Blocks until it answers.

@@ -3,6 +3,7 @@
 //! **Invariant:** a process is signalled only while its command line still names our folder, so a reused process id is
 //! never hit.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -20,6 +21,9 @@ const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const LOCK_PATIENCE_SECONDS: &str = "300";
+
+/// Variables a process is started with.
+pub type Environment = Vec<(&'static str, OsString)>;
 
 /// A process that was started and, as far as its note tells, runs.
 #[derive(Debug, Clone)]

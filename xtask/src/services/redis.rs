@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::own::Environment;
-use super::process::{self, Instance};
+use super::process::{self, Environment, Instance};
 use super::{Service, instance_folder, mariadb};
 use crate::command::succeeds;
 use crate::machine;

@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::own::Environment;
-use super::process::{self, Instance};
+use super::process::{self, Environment, Instance};
 use super::{Service, instance_folder, redis};
 use crate::command::{must_succeed, output_of};
 

@@ -1,5 +1,5 @@
 use crate::Result;
-use crate::command::CodePurpose;
+use crate::account::CodePurpose;
 use crate::id::Millis;
 use async_trait::async_trait;
 

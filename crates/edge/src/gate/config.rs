@@ -2,7 +2,7 @@
 
 use super::address::Network;
 use super::auth::WebOrigin;
-use super::web::WebFolder;
+use super::web_folder::WebFolder;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;

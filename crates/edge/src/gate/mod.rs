@@ -30,6 +30,7 @@ mod push;
 mod rates;
 mod routes;
 mod web;
+mod web_folder;
 
 use axum::Router;
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
@@ -45,7 +46,7 @@ pub use config::{Config, Rate, Rates};
 pub use docs::{endpoint_table, error_table, openapi, openapi_json};
 pub use mailbox::{Mailbox, ReceivedMail};
 pub use push::{MESSAGE_BYTES_MAX, REQUEST_BYTES_MAX, open_push_router, push_endpoint_table, push_openapi, push_openapi_json, push_router};
-pub use web::{NoWebClient, WebFolder};
+pub use web_folder::{NoWebClient, WebFolder};
 
 use problem::Problem;
 

@@ -8,6 +8,7 @@
 //!
 //! **Bounds:** files of at most [`FILE_MAX`] bytes, at most [`FILES_MAX`] of them.
 
+use super::web_folder::{PAGE, WebFolder};
 use super::{Shared, pages};
 use axum::Router;
 use axum::body::Body;
@@ -17,8 +18,6 @@ use axum::routing::any;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::io;
@@ -29,34 +28,9 @@ use std::sync::Arc;
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 const FILE_MAX: u64 = 16 * 1024 * 1024;
 const FILES_MAX: usize = 2_000;
-const PAGE: &str = "index.html";
 /// Also used by the client's own tests.
 const POLICY: &str = include_str!("../../../../web/content-security-policy.txt");
 const BUILT_IN: &[(&str, &[u8])] = &include!(concat!(env!("OUT_DIR"), "/web.rs"));
-
-/// A folder that holds a built web client; empty: none.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(try_from = "String", into = "String")]
-#[schemars(with = "String")]
-pub struct WebFolder(String);
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0:?} holds no web client: there is no index.html")]
-pub struct NoWebClient(String);
-
-impl TryFrom<String> for WebFolder {
-    type Error = NoWebClient;
-
-    fn try_from(folder: String) -> Result<Self, NoWebClient> {
-        if folder.is_empty() || Path::new(&folder).join(PAGE).is_file() { Ok(Self(folder)) } else { Err(NoWebClient(folder)) }
-    }
-}
-
-impl From<WebFolder> for String {
-    fn from(folder: WebFolder) -> Self {
-        folder.0
-    }
-}
 
 /// By path, without the slash before it.
 #[derive(Default)]
@@ -86,7 +60,8 @@ impl Files {
     }
 
     /// What cannot be read now is told, and the built-in client serves instead.
-    fn of(WebFolder(folder): &WebFolder) -> Self {
+    fn of(folder: &WebFolder) -> Self {
+        let folder = folder.as_str();
         let mut files = HashMap::new();
         if folder.is_empty() {
             return Self::built_in();

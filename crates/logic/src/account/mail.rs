@@ -1,6 +1,6 @@
 //! The texts of mails.
 
-use skein_domain::command::CodePurpose;
+use skein_domain::account::CodePurpose;
 use skein_domain::port::Mail;
 
 pub(super) fn code(to: String, purpose: CodePurpose, code: &str, good_for_ms: i64) -> Mail {

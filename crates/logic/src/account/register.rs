@@ -4,7 +4,7 @@
 //! and the same answer given whether it is known or not. What differs is the mail, and it leaves in the background.
 
 use super::{Accounts, email, mail, password, rate, secret};
-use skein_domain::command::CodePurpose;
+use skein_domain::account::CodePurpose;
 use skein_domain::door::Origin;
 use skein_domain::id::Uid;
 use skein_domain::port::NewUser;

@@ -2,7 +2,7 @@
 
 use crate::world::{PASSWORD, World, code_of};
 use skein_domain::Code;
-use skein_domain::command::CodePurpose::{Register, Reset};
+use skein_domain::account::CodePurpose::{Register, Reset};
 
 const MINUTE_MS: i64 = 60_000;
 

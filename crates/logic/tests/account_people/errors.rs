@@ -2,8 +2,8 @@
 
 use crate::world::{PASSWORD, World};
 use skein_domain::Code;
-use skein_domain::account::DeviceClass;
-use skein_domain::command::{AccountCommand, CodePurpose};
+use skein_domain::account::{CodePurpose, DeviceClass};
+use skein_domain::command::AccountCommand;
 use skein_domain::id::NodeId;
 
 fn log_in(email: &str, password: &str) -> AccountCommand {

@@ -51,7 +51,7 @@ async fn attempts_from_one_network_are_limited_across_accounts() {
 
 #[tokio::test]
 async fn code_requests_from_one_network_are_limited() {
-    use skein_domain::command::CodePurpose::Register;
+    use skein_domain::account::CodePurpose::Register;
     let world = World::with(Config { code_requests_per_address: Rate { burst: 2, every_ms: 1_000 }, ..config() }).await;
     world.request_code("a@example.org", Register).await.unwrap();
     world.request_code("b@example.org", Register).await.unwrap();

@@ -3,8 +3,7 @@
 use crate::world::{Closed, PASSWORD, World, config};
 use skein_domain::Code;
 use skein_domain::account::DeviceClass::{Cli, Desktop, Mobile, Web};
-use skein_domain::account::{DeviceClass, Ended};
-use skein_domain::command::CodePurpose;
+use skein_domain::account::{CodePurpose, DeviceClass, Ended};
 use skein_domain::id::Generation;
 use skein_logic::account::Config;
 use skein_logic::account::rate::Rate;

@@ -1,7 +1,7 @@
 //! What a [`CodeStore`] must keep. A maker hands over a fresh one; the caller's time is an argument.
 
 use super::world::{NOW, code};
-use skein_domain::command::CodePurpose::{self, Register, Reset};
+use skein_domain::account::CodePurpose::{self, Register, Reset};
 use skein_domain::id::Millis;
 use skein_domain::port::{CodeLimits, CodeStore};
 use skein_domain::{Code, Result};

@@ -5,7 +5,7 @@
 
 use super::full;
 use async_trait::async_trait;
-use skein_domain::command::CodePurpose;
+use skein_domain::account::CodePurpose;
 use skein_domain::id::Millis;
 use skein_domain::port::{CodeLimits, CodeStore};
 use skein_domain::{Code, Error, Result};

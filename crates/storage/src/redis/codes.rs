@@ -7,7 +7,7 @@ use super::Redis;
 use super::script::{Invocation, Script};
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-use skein_domain::command::CodePurpose;
+use skein_domain::account::CodePurpose;
 use skein_domain::id::Millis;
 use skein_domain::port::{CodeLimits, CodeStore};
 use skein_domain::{Code, Error, Result};

@@ -45,6 +45,35 @@ pub(super) struct Seat {
     accepts: Vec<Operation>,
 }
 
+impl Seat {
+    fn state(&self, session: SessionId, watches_rooms: bool, now_ms: u64) -> ConnectionState {
+        let (peer, variant) = (&self.peer, self.peer.variant());
+        let told = peer.told();
+        let mut rooms: Vec<_> = self.rooms.iter().copied().collect();
+        rooms.sort_unstable();
+        let mut live_rooms: Vec<_> = self.live.keys().map(|room| room.as_str().to_owned()).collect();
+        live_rooms.sort_unstable();
+        ConnectionState {
+            session,
+            connection: peer.generation,
+            class: self.class,
+            address: self.address,
+            transport: variant.transport.as_str(),
+            form: variant.form.as_str(),
+            closing: told.is_closed,
+            heard_ms_ago: now_ms.saturating_sub(told.heard_ms),
+            stalled_ms: told.stalled_ms.map(|since_ms| now_ms.saturating_sub(since_ms)),
+            unread_bytes: told.unread_bytes,
+            in_flight: told.in_flight,
+            queue_bytes: told.queue_bytes,
+            resyncing: told.is_resyncing,
+            watches_rooms,
+            rooms,
+            live_rooms,
+        }
+    }
+}
+
 /// Who comes in.
 pub(in crate::comet) struct Entry {
     pub session: SessionId,
@@ -210,7 +239,7 @@ impl Seats {
     /// As [`Seats::sessions_of`].
     pub fn states_of(&self, uid: Uid, now_ms: u64) -> Vec<ConnectionState> {
         let watches = |session| lock(&self.watchers).contains_key(&session);
-        self.collect(|session, seat| (seat.uid == uid).then(|| ConnectionState::of(session, seat, watches(session), now_ms)))
+        self.collect(|session, seat| (seat.uid == uid).then(|| seat.state(session, watches(session), now_ms)))
     }
 
     fn collect<T>(&self, each: impl Fn(SessionId, &Seat) -> Option<T>) -> Vec<T> {

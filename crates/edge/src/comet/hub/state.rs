@@ -1,6 +1,5 @@
 //! What a connection is doing, for whoever operates the node.
 
-use super::seats::Seat;
 use serde::Serialize;
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{ConversationId, Generation, SessionId};
@@ -35,33 +34,4 @@ pub struct ConnectionState {
     /// Chat rooms that it hears.
     pub rooms: Vec<ConversationId>,
     pub live_rooms: Vec<String>,
-}
-
-impl ConnectionState {
-    pub(super) fn of(session: SessionId, seat: &Seat, watches_rooms: bool, now_ms: u64) -> Self {
-        let (peer, variant) = (&seat.peer, seat.peer.variant());
-        let told = peer.told();
-        let mut rooms: Vec<_> = seat.rooms.iter().copied().collect();
-        rooms.sort_unstable();
-        let mut live_rooms: Vec<_> = seat.live.keys().map(|room| room.as_str().to_owned()).collect();
-        live_rooms.sort_unstable();
-        Self {
-            session,
-            connection: peer.generation,
-            class: seat.class,
-            address: seat.address,
-            transport: variant.transport.as_str(),
-            form: variant.form.as_str(),
-            closing: told.is_closed,
-            heard_ms_ago: now_ms.saturating_sub(told.heard_ms),
-            stalled_ms: told.stalled_ms.map(|since_ms| now_ms.saturating_sub(since_ms)),
-            unread_bytes: told.unread_bytes,
-            in_flight: told.in_flight,
-            queue_bytes: told.queue_bytes,
-            resyncing: told.is_resyncing,
-            watches_rooms,
-            rooms,
-            live_rooms,
-        }
-    }
 }

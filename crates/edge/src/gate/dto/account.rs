@@ -3,7 +3,8 @@
 use super::{Int64, words};
 use serde::{Deserialize, Serialize};
 use skein_domain::account as domain;
-use skein_domain::command::{self, CodePurpose};
+use skein_domain::account::CodePurpose;
+use skein_domain::command;
 use skein_domain::port::CometAddress;
 use utoipa::ToSchema;
 

@@ -77,6 +77,15 @@ describe.each([
     expect(line?.message?.reactions).toEqual([{ emoji: "👍", uids: [ME] }]);
   });
 
+  test("who joined before the server told of the conversation is counted once", async () => {
+    await model.apply({ advances: [advance([], { info: info({ head: 1, members: 2 }) })] });
+    const joined = (seq: number, uids: number[]) => entry(seq, { joined: { uids } });
+    await model.apply({ advances: [advance([joined(1, [ME, YOU])])] });
+    expect(row().info.members).toBe(2);
+    await model.apply({ advances: [advance([joined(2, [9])])] });
+    expect(row().info.members).toBe(3);
+  });
+
   test("my entry settles its echo, wherever it comes from", async () => {
     await model.apply({ advances: [advance(messages(1, 1), { info: info() })] });
     await model.enqueue(

@@ -68,12 +68,16 @@ export const NOBODY: Membership = {
   silencedUntilMs: 0,
 };
 
-/** Title, members, my own role and the newest message follow the log. */
+/**
+ * Title, members, my own role and the newest message follow the log. What the server told the conversation with, up to
+ * `head`, is in it already.
+ */
 export function applyToConversation(before: Conversation, entry: Entry, myUid: number): Conversation {
   const info = { ...before, head: Math.max(before.head, entry.seq), count: Math.max(before.count, entry.count) };
   const message = messageOf(entry);
-  if (message) info.last = message;
+  if (message && message.seq >= (info.last?.seq ?? 0)) info.last = message;
   else if (info.last && info.last.seq === targetOf(entry)) info.last = applyToMessage(info.last, entry);
+  if (entry.seq <= before.head) return info;
   const me = info.me ?? NOBODY;
   if (entry.joined) info.members += entry.joined.uids.length;
   if (entry.left) {

@@ -2,11 +2,12 @@
 //!
 //! **Invariant:** clients learn where to connect from [`Cluster::address`] alone; it is `None` while nothing listens.
 
+use crate::proxy::Proxy;
 use crate::server::{Options, ServerProcess};
 use crate::wire::Endpoints;
 use anyhow::{Result, anyhow};
 use skein_powercut::PowerCut;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -34,6 +35,16 @@ pub struct Setup {
     pub settings: Vec<(String, String)>,
     pub environment: Vec<(String, std::ffi::OsString)>,
     pub power: Option<PowerCut>,
+    /// Its two processes talk through [`Links`].
+    pub has_links: bool,
+}
+
+/// What lies between the two processes of a split deployment, to be harmed.
+pub struct Links {
+    /// From comet to logic: commands.
+    pub logic: Proxy,
+    /// From the job to comet: deliveries.
+    pub comet: Proxy,
 }
 
 pub struct Cluster {
@@ -43,6 +54,7 @@ pub struct Cluster {
     core: Option<ServerProcess>,
     comet: Option<ServerProcess>,
     ports: (u16, u16),
+    links: Option<Links>,
     address: watch::Sender<Option<Endpoints>>,
 }
 
@@ -50,8 +62,9 @@ impl Cluster {
     /// In `folder`, whose `data` holds the data of the core. Nothing runs yet.
     pub fn new(topology: Topology, folder: &Path, setup: Setup) -> Result<Self> {
         let ports = (free_port()?, free_port()?);
+        let links = if setup.has_links { Some(Links { comet: to(ports.0)?, logic: to(ports.1)? }) } else { None };
         let address = watch::Sender::new(None);
-        Ok(Self { topology, folder: folder.to_owned(), setup, core: None, comet: None, ports, address })
+        Ok(Self { topology, folder: folder.to_owned(), setup, core: None, comet: None, ports, links, address })
     }
 
     pub fn address(&self) -> watch::Receiver<Option<Endpoints>> {
@@ -74,7 +87,8 @@ impl Cluster {
     fn core_options(&self, faults: &skein_powercut::Options) -> Options {
         let mut options = self.options("data");
         if self.topology == Topology::Split {
-            let (comet, logic) = self.ports;
+            let comet = self.links.as_ref().map_or(self.ports.0, |links| links.comet.address().port());
+            let logic = self.ports.1;
             options.arguments = words("--role gate,status,verify,logic,job --node core");
             options = options
                 .set("listen.logic_rpc", format!("127.0.0.1:{logic}"))
@@ -84,8 +98,23 @@ impl Cluster {
         options
     }
 
+    /// A second process with logic and job, beside the core of a split deployment on engines they share. It ends with its
+    /// value.
+    pub async fn another_core(&self, name: &str) -> Result<ServerProcess> {
+        let mut options = self.options(name);
+        options.arguments = words("--role gate,status,verify,logic,job --node");
+        options.arguments.push(name.to_owned());
+        let comet = self.links.as_ref().map_or(self.ports.0, |links| links.comet.address().port());
+        let options = options
+            .set("listen.logic_rpc", "127.0.0.1:0")
+            .set("peers.comets", format!("[{{node=\"comet-1\",address=\"http://127.0.0.1:{comet}\"}}]"))
+            .set("peers.secret_file", self.folder.join("data/internal.secret").display());
+        ServerProcess::start(options).await
+    }
+
     fn comet_options(&self) -> Options {
-        let (comet, logic) = self.ports;
+        let comet = self.ports.0;
+        let logic = self.links.as_ref().map_or(self.ports.1, |links| links.logic.address().port());
         let secret = self.folder.join("data/internal.secret");
         let mut options = self.options("comet");
         options.arguments = words("--role comet --node comet-1");
@@ -111,6 +140,13 @@ impl Cluster {
 
     fn process(&mut self, part: Part) -> Result<&mut ServerProcess> {
         self.slot(part).as_mut().ok_or_else(|| anyhow!("{part:?} does not run"))
+    }
+
+    pub fn runs(&self, part: Part) -> bool {
+        match (self.topology, part) {
+            (Topology::Split, Part::Comet) => self.comet.is_some(),
+            _ => self.core.is_some(),
+        }
     }
 
     /// SIGKILL.
@@ -151,6 +187,10 @@ impl Cluster {
         self.core.as_ref()
     }
 
+    pub fn links(&self) -> Option<&Links> {
+        self.links.as_ref()
+    }
+
     /// The ends of all logs, for whoever reads about a failure.
     pub fn last_words(&self) -> String {
         let said = |name: &str| {
@@ -163,6 +203,10 @@ impl Cluster {
             Topology::Split => said("data.log") + &said("comet.log"),
         }
     }
+}
+
+fn to(port: u16) -> Result<Proxy> {
+    Proxy::to(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
 }
 
 fn words(line: &str) -> Vec<String> {

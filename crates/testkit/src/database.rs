@@ -2,7 +2,7 @@
 //!
 //! The server is the one all tests share (`cargo xtask services`); it is started if it does not run.
 //!
-//! **Invariant:** a database that is dropped is removed from the server.
+//! **Invariant:** a database that was made here is removed from the server when its value is dropped.
 
 use anyhow::{Context, Result};
 use skein_storage::{Backend, Config, MySqlConfig};
@@ -36,7 +36,8 @@ pub fn shared_servers() -> Result<Vec<(String, String)>> {
 }
 
 pub struct Database {
-    name: String,
+    /// Of one that was made here.
+    name: Option<String>,
     config: Config,
 }
 
@@ -46,8 +47,12 @@ impl Database {
         static NUMBERS: AtomicU32 = AtomicU32::new(0);
         let name = format!("skein_world_{}_{}", std::process::id(), NUMBERS.fetch_add(1, Ordering::Relaxed));
         let url = mariadb::make_database(&name).context("make a database on MariaDB")?;
-        let mysql = MySqlConfig { url, ..MySqlConfig::default() };
-        Ok(Self { name, config: Config { backend: Backend::Mysql, mysql, ..Config::default() } })
+        Ok(Self { name: Some(name), config: at(url) })
+    }
+
+    /// One of the caller's, who removes it.
+    pub fn at(url: &str) -> Self {
+        Self { name: None, config: at(url.to_owned()) }
     }
 
     pub fn config(&self) -> &Config {
@@ -61,10 +66,17 @@ impl Database {
     }
 }
 
+fn at(url: String) -> Config {
+    let mysql = MySqlConfig { url, ..MySqlConfig::default() };
+    Config { backend: Backend::Mysql, mysql, ..Config::default() }
+}
+
 impl Drop for Database {
     fn drop(&mut self) {
-        if let Err(error) = mariadb::drop_database(&self.name) {
-            eprintln!("{} stays behind: {error:#}", self.name);
+        if let Some(name) = &self.name
+            && let Err(error) = mariadb::drop_database(name)
+        {
+            eprintln!("{name} stays behind: {error:#}");
         }
     }
 }

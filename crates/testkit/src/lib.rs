@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod database;
 pub mod device;
 pub mod live_crowd;
+pub mod proxy;
 pub mod scenario;
 pub mod seed;
 pub mod server;

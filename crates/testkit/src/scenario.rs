@@ -14,17 +14,20 @@
 //! The same text runs with every topology, on every engine. What does not come true within [`PATIENCE`] fails the test, with what the devices
 //! heard and what the servers logged.
 
-use crate::cluster::{Cluster, Part, Setup, Topology};
+use crate::cluster::{Cluster, Links, Part, Setup, Topology};
 use crate::database::{Database, Engine, shared_servers};
 use crate::device::deed::{Act, Deed, Outcome};
 use crate::device::{Board, Description, Device, Order};
 use crate::seed::Seed;
+use crate::server::ServerProcess;
 use crate::wire::{Buffers, Endpoints, Transport};
 use anyhow::{Context, Result};
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{ConversationId, Uid};
+use skein_powercut::{PowerCut, Switches};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -51,6 +54,8 @@ pub struct Draft {
     setup: Setup,
     devices: Vec<(String, Transport, Buffers)>,
     conversations: Vec<(String, Kind)>,
+    database: Option<Database>,
+    has_disk: bool,
 }
 
 enum Kind {
@@ -69,6 +74,7 @@ pub struct World {
     board: Board,
     keys: AtomicU32,
     folder: TempDir,
+    disk: Option<Switches>,
     /// Removed after the servers that use it.
     _database: Option<Database>,
 }
@@ -82,7 +88,8 @@ pub struct Hand<'w> {
 impl World {
     #[expect(clippy::new_ret_no_self, reason = "a world is drafted before it is started")]
     pub fn new(stage: impl Into<Stage>) -> Draft {
-        Draft { stage: stage.into(), setup: Setup::default(), devices: Vec::new(), conversations: Vec::new() }
+        let (setup, devices, conversations) = (Setup::default(), Vec::new(), Vec::new());
+        Draft { stage: stage.into(), setup, devices, conversations, database: None, has_disk: false }
     }
 
     /// The one device of a user who has one, or the named one: `ann`, `ann/mobile`.
@@ -106,6 +113,31 @@ impl World {
     /// Where the core tells its metrics.
     pub fn admin(&self) -> SocketAddr {
         self.cluster.core().expect("the core runs").admin().expect("an admin listener")
+    }
+
+    /// Beside the core, on the same engines.
+    pub async fn another_core(&self, name: &str) -> ServerProcess {
+        self.cluster.another_core(name).await.expect("another core")
+    }
+
+    /// Between its two processes, in a world [`Draft::with_links`].
+    pub fn links(&self) -> &Links {
+        self.cluster.links().expect("a world with links")
+    }
+
+    /// Under the core, in a world [`Draft::with_disk`].
+    pub fn disk(&self) -> &Switches {
+        self.disk.as_ref().expect("a world with a disk")
+    }
+
+    /// Waits for the core to end because of its disk; its exit code.
+    pub async fn core_ends(&mut self) -> Option<i32> {
+        self.cluster.core_ended().await.expect("the core ends").code()
+    }
+
+    /// Takes back what the dead core had not made durable.
+    pub fn cut_power(&self) {
+        self.cluster.cut_power().expect("cut the power");
     }
 
     pub async fn kill(&mut self, part: Part) {
@@ -184,9 +216,28 @@ impl Draft {
         self
     }
 
+    /// On a MySQL database of the caller's, in place of the engine's.
+    pub fn on_database(mut self, url: &str) -> Self {
+        self.database = Some(Database::at(url));
+        self
+    }
+
+    /// The links between its two processes can be harmed.
+    pub fn with_links(mut self) -> Self {
+        self.setup.has_links = true;
+        self
+    }
+
+    /// The disk under the core can fail, and its power be cut.
+    pub fn with_disk(mut self) -> Self {
+        self.has_disk = true;
+        self
+    }
+
     pub async fn start(mut self) -> Result<World> {
         let folder = tempfile::Builder::new().prefix("skein-world-").tempdir().context("make a folder")?;
         let database = match self.stage.engine {
+            _ if self.database.is_some() => self.database.take(),
             Engine::Sqlite => None,
             Engine::Mariadb | Engine::Servers => Some(tokio::task::spawn_blocking(Database::make).await??),
         };
@@ -199,6 +250,7 @@ impl Draft {
         let (users, tokens) = self.seed_people(&seed).await?;
         let conversations = self.seed_conversations(&seed, &users).await?;
         seed.close();
+        let disk = self.plug_in_disk(folder.path())?;
         let mut cluster = Cluster::new(self.stage.topology, folder.path(), self.setup.clone())?;
         cluster.start(&skein_powercut::Options::default()).await?;
         let board = Board::default();
@@ -209,9 +261,20 @@ impl Draft {
             (name.clone(), Device::start(description, cluster.address(), board.clone()))
         };
         let devices = self.devices.iter().map(start).collect();
-        let world = World { cluster, devices, users, conversations, tokens, board, keys: AtomicU32::new(0), folder, _database: database };
+        let keys = AtomicU32::new(0);
+        let world = World { cluster, devices, users, conversations, tokens, board, keys, folder, disk, _database: database };
         world.until("everybody online", |world| world.devices.values().all(|device| device.mind().unsettled().is_none())).await;
         Ok(world)
+    }
+
+    fn plug_in_disk(&mut self, folder: &Path) -> Result<Option<Switches>> {
+        if !self.has_disk {
+            return Ok(None);
+        }
+        let power = PowerCut::new(&folder.join("data"), &folder.join("journal"))?;
+        let switches = power.switches()?;
+        self.setup.power = Some(power);
+        Ok(Some(switches))
     }
 
     async fn seed_people(&self, seed: &Seed) -> Result<(BTreeMap<String, Uid>, BTreeMap<String, String>)> {
@@ -328,6 +391,16 @@ impl Hand<'_> {
 
     pub async fn reads_on(&self) {
         self.device().order(Order::ResumeReading).await;
+    }
+
+    /// Whether it knows what became of what was asked for under this key.
+    pub fn is_done(&self, key: &str) -> bool {
+        self.device().mind().done.iter().any(|deed| deed.key == key)
+    }
+
+    /// Codes of the errors it was answered with, and how often.
+    pub fn refusals(&self) -> BTreeMap<String, u64> {
+        self.device().mind().refusals.clone()
     }
 
     pub fn resyncs(&self) -> u64 {

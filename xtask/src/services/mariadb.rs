@@ -14,9 +14,9 @@ use super::{Service, instance_folder};
 use crate::command::{must_succeed, output_of, succeeds};
 use crate::machine;
 
-const FIRST_PORT: u16 = 23_306;
+pub const FIRST_PORT: u16 = 23_306;
 const PATIENCE: Duration = Duration::from_secs(60);
-const DURABLE: &[&str] = &[
+pub const DURABLE: &[&str] = &[
     "--innodb-flush-log-at-trx-commit=1",
     "--sync-binlog=1",
     "--log-bin=binlog",
@@ -27,8 +27,9 @@ const DURABLE: &[&str] = &[
 /// Of all the databases tests make, it follows those that are named so; else it would be minutes behind.
 const FOLLOWING: &[&str] = &["--innodb-flush-log-at-trx-commit=2", "--read-only=1", "--replicate-wild-do-table=skein\\_replicated%.%"];
 const FIRST_STATEMENTS: &str = "init.sql";
-const USER: &str = "skein";
-const PASSWORD: &str = "skein-tests-only";
+const SAID: &str = "read what MariaDB says above";
+pub const USER: &str = "skein";
+pub const PASSWORD: &str = "skein-tests-only";
 
 pub fn url(port: u16) -> String {
     format!("mysql://{USER}:{PASSWORD}@127.0.0.1:{port}/")
@@ -66,16 +67,24 @@ fn shared_port() -> Result<u16> {
 }
 
 fn statement(port: u16, sql: &str) -> Result<()> {
+    must_succeed(client(port).arg(format!("--user={USER}")).arg(format!("--password={PASSWORD}")).args(["--execute", sql]), SAID)
+}
+
+/// Closes all connections of our user, by another one.
+pub fn hang_up(port: u16) -> Result<()> {
+    must_succeed(client(port).arg("--user=root").arg(format!("--execute=KILL HARD CONNECTION USER {USER}")), SAID)
+}
+
+fn client(port: u16) -> Command {
     let mut client = Command::new("mariadb");
     client.args(["--no-defaults", "--host=127.0.0.1", "--protocol=tcp"]).arg(format!("--port={port}"));
-    client.arg(format!("--user={USER}")).arg(format!("--password={PASSWORD}")).args(["--execute", sql]);
-    must_succeed(&mut client, "read what MariaDB says above")
+    client
 }
 
 fn start(service: Service, server_id: u8, follow: &str) -> Result<Instance> {
     let folder = instance_folder(service, 1);
     prepare(&folder, follow)?;
-    run(service, server_id, folder, process::free_ports(FIRST_PORT, 1)?[0], &Environment::new())
+    run(service, server_id, folder, process::free_ports(FIRST_PORT, 1)?[0], &Environment::new(), &[])
 }
 
 /// The data folder of a server one test has for itself.
@@ -83,8 +92,8 @@ pub fn prepare_own(folder: &Path) -> Result<()> {
     prepare(folder, "")
 }
 
-pub fn run_own(folder: &Path, port: u16, environment: &Environment) -> Result<Instance> {
-    run(Service::Mariadb, 1, folder.to_owned(), port, environment)
+pub fn run_own(folder: &Path, port: u16, environment: &Environment, arguments: &[&str]) -> Result<Instance> {
+    run(Service::Mariadb, 1, folder.to_owned(), port, environment, arguments)
 }
 
 fn prepare(folder: &Path, follow: &str) -> Result<()> {
@@ -96,7 +105,7 @@ fn prepare(folder: &Path, follow: &str) -> Result<()> {
     std::fs::write(folder.join(FIRST_STATEMENTS), init_statements(follow)).context("write MariaDB's first statements")
 }
 
-fn run(service: Service, server_id: u8, folder: PathBuf, port: u16, environment: &Environment) -> Result<Instance> {
+fn run(service: Service, server_id: u8, folder: PathBuf, port: u16, environment: &Environment, arguments: &[&str]) -> Result<Instance> {
     let (data, init) = (folder.join("data"), folder.join(FIRST_STATEMENTS));
     let mut command = Command::new(program("mariadbd"));
     command.envs(environment.iter().cloned());
@@ -105,7 +114,7 @@ fn run(service: Service, server_id: u8, folder: PathBuf, port: u16, environment:
     // The socket lies in the data folder; named from there, because the whole path may be too long for one.
     command.args(["--bind-address=127.0.0.1", "--socket=mariadbd.sock", "--pid-file=mariadbd.pid", "--skip-name-resolve"]);
     command.args(["--max-connections=500", "--innodb-buffer-pool-size=256M", "--innodb-log-file-size=128M", "--performance-schema=OFF"]);
-    command.args(if service == Service::Mariadb { DURABLE } else { FOLLOWING });
+    command.args(if service == Service::Mariadb { DURABLE } else { FOLLOWING }).args(arguments);
     process::start(service, 1, port, folder, &mut command, PATIENCE)
 }
 

@@ -24,6 +24,7 @@ pub struct Own {
     ports: Vec<u16>,
     folder: PathBuf,
     environment: Environment,
+    arguments: &'static [&'static str],
 }
 
 impl Own {
@@ -34,14 +35,19 @@ impl Own {
 
     /// With these variables, by which a preloaded library plants faults in it.
     pub fn start_in(service: Service, folder: &Path, environment: Environment) -> Result<Self> {
+        Self::start_with(service, folder, environment, &[])
+    }
+
+    /// A MariaDB also with further arguments, of which the last counts.
+    pub fn start_with(service: Service, folder: &Path, environment: Environment, arguments: &'static [&'static str]) -> Result<Self> {
         let ports = ports(2)?;
         match service {
             Service::Kafka => kafka::prepare_own(&[(folder.to_owned(), ports.clone())])?,
             Service::Mariadb => mariadb::prepare_own(folder)?,
             Service::Redis | Service::RedisCluster | Service::MariadbReplica => {}
         }
-        let instance = run(service, folder, &ports, &environment)?;
-        Ok(Self { instance, ports, folder: folder.to_owned(), environment })
+        let instance = run(service, folder, &ports, &environment, arguments)?;
+        Ok(Self { instance, ports, folder: folder.to_owned(), environment, arguments })
     }
 
     /// Three Kafka brokers of one cluster, below `folder`, which must be absolute. Blocks until all answer.
@@ -51,8 +57,8 @@ impl Own {
         let nodes: Vec<(PathBuf, Vec<u16>)> = folders.zip(ports.chunks(2).map(<[u16]>::to_vec)).collect();
         kafka::prepare_own(&nodes)?;
         let start = |(folder, ports): &(PathBuf, Vec<u16>)| {
-            let instance = run(Service::Kafka, folder, ports, &Environment::new())?;
-            Ok(Self { instance, ports: ports.clone(), folder: folder.clone(), environment: Environment::new() })
+            let instance = run(Service::Kafka, folder, ports, &Environment::new(), &[])?;
+            Ok(Self { instance, ports: ports.clone(), folder: folder.clone(), environment: Environment::new(), arguments: &[] })
         };
         kafka::in_parallel(&nodes, start).into_iter().collect()
     }
@@ -75,6 +81,11 @@ impl Own {
         mariadb::make_database_at(self.instance.port, name)
     }
 
+    /// Closes all connections of the product to a MariaDB.
+    pub fn hang_up(&self) -> Result<()> {
+        mariadb::hang_up(self.instance.port)
+    }
+
     /// SIGSTOP: it answers nobody, and closes nothing.
     pub fn pause(&self) -> Result<()> {
         self.instance.signal("-STOP")
@@ -84,6 +95,11 @@ impl Own {
         self.instance.signal("-CONT")
     }
 
+    /// SIGTERM; returns when it has ended, its data in order.
+    pub fn stop(&self) -> Result<()> {
+        self.instance.stop()
+    }
+
     /// SIGKILL.
     pub fn kill(&self) -> Result<()> {
         self.instance.signal("-KILL")
@@ -91,7 +107,7 @@ impl Own {
 
     /// After [`Self::kill`], with the data it had. Blocks until it answers.
     pub fn restart(&mut self) -> Result<()> {
-        self.instance = run(self.instance.service, &self.folder, &self.ports, &self.environment)?;
+        self.instance = run(self.instance.service, &self.folder, &self.ports, &self.environment, self.arguments)?;
         Ok(())
     }
 }
@@ -109,10 +125,10 @@ fn ports(count: usize) -> Result<Vec<u16>> {
     free_ports(FIRST_PORT + place as u16 * PORTS_EACH, count)
 }
 
-fn run(service: Service, folder: &Path, ports: &[u16], environment: &Environment) -> Result<Instance> {
+fn run(service: Service, folder: &Path, ports: &[u16], environment: &Environment, arguments: &[&str]) -> Result<Instance> {
     ensure!(folder.is_absolute(), "an engine's folder is absolute: {}", folder.display());
     match service {
-        Service::Mariadb => mariadb::run_own(folder, ports[0], environment),
+        Service::Mariadb => mariadb::run_own(folder, ports[0], environment, arguments),
         Service::Redis => redis::run(folder.to_owned(), ports[0], environment),
         Service::Kafka => kafka::run_own(folder, ports[0], environment),
         other => anyhow::bail!("no test needs a {} of its own", other.name()),

@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
         let mut settings = arena.settings.clone();
         settings.extend(SETTINGS.map(|(key, value)| (key.to_owned(), value.to_string())));
         settings.push(("comet.renew_interval_ms".to_owned(), RENEW_EVERY.as_millis().to_string()));
-        let setup = Setup { settings, environment: arena.environment.clone(), power: Some(power) };
+        let setup = Setup { settings, environment: arena.environment.clone(), power: Some(power), has_links: false };
         let cluster = Cluster::new(plan.topology, folder, setup)?;
         let board = Board::default();
         let address = cluster.address();

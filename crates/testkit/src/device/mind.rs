@@ -65,6 +65,8 @@ pub struct Mind {
     pub done: Vec<Deed>,
     /// What the server did wrong.
     pub offences: Vec<String>,
+    /// Codes of the errors deeds were answered with, and how often.
+    pub refusals: BTreeMap<String, u64>,
     pub tally: Tally,
     pub history: VecDeque<String>,
     outbox: VecDeque<Deed>,
@@ -91,6 +93,7 @@ impl Mind {
             timelines: BTreeMap::new(),
             done: Vec::new(),
             offences: Vec::new(),
+            refusals: BTreeMap::new(),
             tally: Tally::default(),
             history: VecDeque::new(),
             outbox: VecDeque::new(),
@@ -388,6 +391,7 @@ impl Mind {
                 Outcome::Done
             }
             Reply::Error(error) => {
+                *self.refusals.entry(error.code.clone()).or_default() += 1;
                 let is_final = retry_of(&error) == Retry::Never
                     || matches!(act, Act::SendOutOfOrder { .. }) && error.code == ErrorCode::OutOfOrder.as_str();
                 if !is_final && self.outbox[at].tries < TRIES_MAX {

@@ -78,9 +78,7 @@ fn accepts(command: &mut Command, input: &[u8]) -> bool {
 /// Installs Debian packages when that is possible here; otherwise the error says how to.
 pub fn install(missing: &str, packages: &[&str]) -> Result<()> {
     let packages_shown = packages.join(" ");
-    let is_root = output_of(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0");
-    let has_apt = succeeds(Command::new("apt-get").arg("--version"));
-    if !(is_root && has_apt) {
+    if !can_install() {
         bail!("{missing}\n  next: sudo apt-get install {packages_shown}   (or what your system calls these packages), then run this again");
     }
 
@@ -90,6 +88,12 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<()> {
     let mut install = Command::new("apt-get");
     install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).env("DEBIAN_FRONTEND", "noninteractive");
     must_succeed(&mut install, &next_step)
+}
+
+/// As root, on a Debian-like machine.
+pub fn can_install() -> bool {
+    let is_root = output_of(Command::new("id").arg("-u")).is_ok_and(|uid| uid == "0");
+    is_root && succeeds(Command::new("apt-get").arg("--version"))
 }
 
 /// Installs packages of servers, without the system starting them: tests run instances of their own.

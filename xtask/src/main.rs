@@ -12,7 +12,7 @@ cargo xtask <verb>
   test            everything a change must pass: format, clippy, tidy rules, all tests
   check [args…]   build the checker and run it; arguments go to it, for example --seeds 200 or --seed 17
   bench [args…]   measure an optimised build beside the disk's own speed
-  services up [--ha] [names…] | down | status
+  services up [--ha | --compose] [names…] | down | status
                   private MariaDB, Redis (also as a cluster) and Kafka for tests, below target/services
   soak            the long forms of checks that `test` runs short; over an hour
   tidy            the tidy rules alone

@@ -18,6 +18,7 @@ pub const METRICS: &[Metric] = &[
     counter("skein_store_overdue_total", "pool", "Reads that had a connection for too long"),
     counter("skein_store_busy_total", "at", "Commands and reads refused because too many waited"),
     counter("skein_store_full_total", "", "Commits refused by a full disk"),
+    counter("skein_store_far_ids_total", "", "Lookups of ids nobody can have, answered without the database"),
     gauge("skein_store_log_pages", "", "Pages of the write-ahead log at the last checkpoint"),
     gauge("skein_registry_sessions", "", "Sessions registered as connected"),
     gauge("skein_registry_guests", "", "Guests registered as connected"),

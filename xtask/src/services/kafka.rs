@@ -14,13 +14,13 @@ use super::{Service, folder, instance_folder};
 use crate::command::{must_succeed, succeeds};
 use crate::machine;
 
-const VERSION: &str = "4.1.1";
+pub const VERSION: &str = "4.1.1";
 const LOGGING: &str = "2.24.3";
-const FIRST_PORT: u16 = 29_092;
+pub const FIRST_PORT: u16 = 29_092;
 /// A JVM on a busy machine, and an election.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// The memory requirement of the product's own deployment.
-const HEAP: [&str; 2] = ["-Xmx1G", "-Xms1G"];
+pub const HEAP: [&str; 2] = ["-Xmx1G", "-Xms1G"];
 /// Up soon rather than fast for long.
 const SMALL_HEAP: [&str; 2] = ["-Xmx256M", "-XX:TieredStopAtLevel=1"];
 /// Any one will do; brokers of one cluster have the same.

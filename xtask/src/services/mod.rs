@@ -8,6 +8,7 @@
 //! ours, with a folder of ours.
 //! **Invariant:** one `up` or `down` runs at a time, whoever calls; each waits for readiness, and never for ever.
 
+mod compose;
 mod kafka;
 pub mod mariadb;
 mod own;
@@ -18,7 +19,7 @@ mod report;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::workspace_root;
 pub use kafka::tool as kafka_tool;
@@ -78,14 +79,20 @@ impl Service {
     }
 }
 
-/// `cargo xtask services up [--ha] [names…] | down | status`.
+/// `cargo xtask services up [--ha | --compose] [names…] | down | status`.
 pub fn services(arguments: &[String]) -> Result<()> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.split_first() {
         Some((&"up", rest)) => {
-            let ha = rest.contains(&"--ha");
-            let named = rest.iter().filter(|word| **word != "--ha").map(|word| by_name(word)).collect::<Result<Vec<_>>>()?;
-            up(&named, ha)?;
+            let (ha, in_containers) = (rest.contains(&"--ha"), rest.contains(&"--compose"));
+            ensure!(!(ha && in_containers), "--compose has one of each");
+            let names = rest.iter().filter(|word| !["--ha", "--compose"].contains(word));
+            let named = names.map(|word| by_name(word)).collect::<Result<Vec<_>>>()?;
+            if in_containers {
+                up_in_containers(&named)?;
+            } else {
+                up(&named, ha)?;
+            }
             report::print(&running()?);
             Ok(())
         }
@@ -95,7 +102,7 @@ pub fn services(arguments: &[String]) -> Result<()> {
             Ok(())
         }
         _ => {
-            bail!("usage: cargo xtask services up [--ha] [{}]… | down | status", Service::ALL.map(Service::name).join("|"))
+            bail!("usage: cargo xtask services up [--ha | --compose] [{}]… | down | status", Service::ALL.map(Service::name).join("|"))
         }
     }
 }
@@ -111,6 +118,9 @@ pub fn require(service: Service) -> Result<String> {
 
 /// Brings up what is named (nothing named: all that tests need), leaves alone what runs already.
 pub fn up(named: &[Service], ha: bool) -> Result<()> {
+    if compose::is_up() || !ha && compose::is_only_way() {
+        return up_in_containers(named);
+    }
     let _lock = Lock::take(&folder())?;
     let mut wanted = if named.is_empty() { Service::DEFAULT.to_vec() } else { named.to_vec() };
     if ha && named.is_empty() {
@@ -135,9 +145,19 @@ pub fn up(named: &[Service], ha: bool) -> Result<()> {
     report::write(&folder(), &running()?)
 }
 
+fn up_in_containers(named: &[Service]) -> Result<()> {
+    let _lock = Lock::take(&folder())?;
+    ensure!(compose::is_up() || running()?.is_empty(), "instances of our own run\n  next: cargo xtask services down");
+    compose::up(named)?;
+    report::write(&folder(), &running()?)
+}
+
 /// Stops everything and removes its data.
 pub fn down() -> Result<()> {
     let _lock = Lock::take(&folder())?;
+    if compose::is_up() {
+        compose::down()?;
+    }
     // Followers first, so that none spends its last moments looking for its primary.
     for instance in running()?.iter().rev() {
         instance.stop()?;
@@ -149,6 +169,9 @@ pub fn down() -> Result<()> {
 
 /// What was started and has not ended, in order of [`Service::ALL`].
 pub fn running() -> Result<Vec<Instance>> {
+    if compose::is_up() {
+        return Ok(compose::instances());
+    }
     let mut found = Vec::new();
     for service in Service::ALL {
         for number in 1..=redis_cluster::NODES {

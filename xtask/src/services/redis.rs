@@ -11,7 +11,8 @@ use super::{Service, instance_folder, mariadb};
 use crate::command::succeeds;
 use crate::machine;
 
-const FIRST_PORT: u16 = 26_379;
+pub const FIRST_PORT: u16 = 26_379;
+pub const PERSISTENCE: [&str; 9] = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", "900", "1", "300", "100"];
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub fn start() -> Result<Instance> {
@@ -40,7 +41,7 @@ pub fn run_as(service: Service, number: u8, folder: PathBuf, port: u16, environm
     if settings.exists() {
         command.arg(settings);
     } else {
-        command.args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", "900 1 300 100"]);
+        command.args(PERSISTENCE);
     }
     command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--daemonize", "no", "--enable-debug-command", "local"]);
     // Redis rewrites its command line as `redis-server 127.0.0.1:port`; `proc-title-template` keeps the folder in it.

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -13,13 +14,13 @@ use super::{Service, instance_folder, redis};
 use crate::command::{must_succeed, output_of};
 
 pub const NODES: u8 = 6;
-const FIRST_PORT: u16 = 26_400;
+pub const FIRST_PORT: u16 = 26_400;
 /// Away from the shared ones, and from the ports systems hand out by themselves.
 const OWN_FIRST_PORT: u16 = 18_000;
 const OWN_PLACES: u32 = 60;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// After so long a silence a node is held for dead: long where a pause of a busy machine must not look like one.
-const NODE_TIMEOUT_MS: u32 = 15_000;
+pub const NODE_TIMEOUT_MS: u32 = 15_000;
 const OWN_NODE_TIMEOUT_MS: u32 = 2_000;
 
 pub fn start() -> Result<Vec<Instance>> {
@@ -94,7 +95,8 @@ impl OwnCluster {
     pub fn start(folder: &Path) -> Result<Self> {
         ensure!(folder.is_absolute(), "an engine's folder is absolute: {}", folder.display());
         let folders = (1..=NODES).map(|number| folder.join(number.to_string())).collect();
-        let place = (std::process::id() % OWN_PLACES) as u16;
+        static NTH: AtomicU32 = AtomicU32::new(0);
+        let place = (std::process::id().wrapping_add(NTH.fetch_add(1, Ordering::Relaxed)) % OWN_PLACES) as u16;
         let nodes = start_nodes(folders, OWN_FIRST_PORT + place * 2 * u16::from(NODES), OWN_NODE_TIMEOUT_MS)?;
         Ok(Self { nodes })
     }

@@ -38,15 +38,24 @@ impl AccountStore for Store {
     }
 
     async fn user(&self, uid: Uid) -> Result<Option<User>> {
+        if !self.may_be_user(uid).await {
+            return Ok(None);
+        }
         let sql = concat!("SELECT ", rows::user_columns!(), " FROM user u WHERE u.uid = ?1");
         self.readers().read(move |connection| one(connection, sql, params![uid.0], rows::user)).await
     }
 
     async fn profiles(&self, uids: &[Uid]) -> Result<Vec<Profile>> {
-        let uids = uids.to_vec();
+        let mut near = Vec::with_capacity(uids.len());
+        for uid in uids {
+            near.extend(self.may_be_user(*uid).await.then_some(*uid));
+        }
+        if near.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = "SELECT uid, nickname, signature, findable_by_email FROM user WHERE uid = ?1 AND disabled = 0";
         let read = move |connection: &dyn Sql| {
-            let found = uids.iter().map(|uid| one(connection, sql, params![uid.0], rows::profile));
+            let found = near.iter().map(|uid| one(connection, sql, params![uid.0], rows::profile));
             found.filter_map(Outcome::transpose).collect()
         };
         self.readers().read(read).await

@@ -26,14 +26,23 @@ const BYTES: usize = 512;
 #[async_trait]
 impl ConversationStore for Store {
     async fn snapshot(&self, conversation: ConversationId) -> Result<Option<Snapshot>> {
+        if !self.may_be_conversation(conversation).await {
+            return Ok(None);
+        }
         self.readers().read(move |connection| views::snapshot(connection, conversation)).await
     }
 
     async fn member(&self, conversation: ConversationId, uid: Uid) -> Result<Option<Member>> {
+        if !self.may_be_conversation(conversation).await {
+            return Ok(None);
+        }
         self.readers().read(move |connection| views::member(connection, conversation, uid)).await
     }
 
     async fn view(&self, conversation: ConversationId, uid: Uid) -> Result<Option<ConversationView>> {
+        if !self.may_be_conversation(conversation).await {
+            return Ok(None);
+        }
         self.readers().read(move |connection| views::view(connection, conversation, uid)).await
     }
 

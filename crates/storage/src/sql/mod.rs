@@ -15,6 +15,7 @@ mod conversations;
 mod effects;
 pub(crate) mod engine;
 pub(crate) mod failure;
+mod horizon;
 mod items;
 mod messages;
 mod outbox;
@@ -36,6 +37,7 @@ pub(crate) mod writer;
 
 use readers::Readers;
 use recent::Recent;
+use horizon::Horizon;
 use replica::Replica;
 use shared::Shared;
 pub use shared::Stats;
@@ -58,6 +60,8 @@ struct Inner {
     running: Mutex<Option<Ending>>,
 }
 
+    users: Horizon,
+    conversations: Horizon,
 /// Waits for the engine's threads and lets go of what they held. Runs once, after the queue was closed.
 pub(crate) type Ending = Box<dyn FnOnce() + Send>;
 
@@ -75,7 +79,8 @@ pub(crate) struct Parts {
 impl Store {
     pub(crate) fn running(mut parts: Parts, ending: Ending) -> Self {
         let replica = parts.replica.take().map(|readers| Replica { readers, recent: Recent::new(&parts.shared) });
-        Self { inner: Arc::new(Inner { parts, replica, running: Mutex::new(Some(ending)) }) }
+        let (users, conversations) = (Horizon::new(horizon::LAST_USER), Horizon::new(horizon::LAST_CONVERSATION));
+        Self { inner: Arc::new(Inner { parts, replica, users, conversations, running: Mutex::new(Some(ending)) }) }
     }
 
     /// Does what is queued and lets go of everything. Blocks; idempotent. Commands given later answer `unavailable`.
@@ -98,6 +103,16 @@ impl Store {
     pub(crate) fn replica(&self) -> Option<&Replica> {
         self.inner.replica.as_ref()
     }
+    /// Whether there may be such a user.
+    async fn may_be_user(&self, uid: Uid) -> bool {
+        self.inner.users.reaches(uid.0, self.readers()).await
+    }
+
+    /// Whether there may be such a conversation.
+    async fn may_be_conversation(&self, conversation: ConversationId) -> bool {
+        self.inner.conversations.reaches(conversation.0, self.readers()).await
+    }
+
 
     pub(crate) fn look_every(&self) -> Option<Duration> {
         self.inner.parts.look_every

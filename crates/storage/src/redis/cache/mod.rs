@@ -21,7 +21,7 @@ mod accounts;
 mod messages;
 mod shelf;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub use accounts::CachedAccounts;
 pub use messages::CachedMessages;
@@ -119,16 +119,16 @@ enum Found<T> {
 
 impl Cache {
     /// For a store of this identity: another's values are under other keys.
-    fn new(redis: Redis, name: &'static str, epoch: Epoch) -> Self {
+    pub(super) fn new(redis: Redis, name: &'static str, epoch: Epoch) -> Self {
         Self { redis, name, epoch: epoch.0, trouble: Arc::default() }
     }
 
-    fn key(&self, kind: &str, of: impl Display) -> String {
+    pub(super) fn key(&self, kind: &str, of: impl Display) -> String {
         self.redis.key(format_args!("cache:{:x}:{kind}:{{{of}}}", self.epoch))
     }
 
     /// The value, or what `load` answers; kept unless something changed meanwhile.
-    async fn get<T, Load>(&self, key: &str, load: impl FnOnce() -> Load) -> Result<T>
+    pub(super) async fn get<T, Load>(&self, key: &str, load: impl FnOnce() -> Load) -> Result<T>
     where
         T: Serialize + DeserializeOwned,
         Load: Future<Output = Result<T>>,
@@ -191,7 +191,7 @@ impl Cache {
     }
 
     /// Runs a change of what is under these keys.
-    async fn change<T>(&self, keys: &[String], change: impl Future<Output = Result<T>>) -> Result<T> {
+    pub(super) async fn change<T>(&self, keys: &[String], change: impl Future<Output = Result<T>>) -> Result<T> {
         let bar = bar_of_one_change()?;
         self.bar(keys, &bar).await;
         let outcome = change.await;

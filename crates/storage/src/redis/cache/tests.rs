@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tempfile::TempDir;
 
-const NOW: Millis = Millis(1_800_000_000_000);
+pub(in crate::redis) const NOW: Millis = Millis(1_800_000_000_000);
 
 struct Cached {
     folder: TempDir,
@@ -58,16 +58,20 @@ mod conformance_on_a_cluster {
 }
 
 /// A store, and two processes in front of it.
-struct Two {
+pub(in crate::redis) struct Two {
     store: Store,
-    redis: Redis,
-    here: World,
+    pub(in crate::redis) redis: Redis,
+    pub(in crate::redis) here: World,
     there: Ports,
     _folder: TempDir,
 }
 
-async fn two() -> Two {
-    let (folder, redis) = (tempfile::tempdir().unwrap(), redis());
+pub(in crate::redis) async fn two() -> Two {
+    two_on(redis()).await
+}
+
+pub(in crate::redis) async fn two_on(redis: Redis) -> Two {
+    let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path(), &Config::default()).unwrap();
     struct One(Store, Redis);
     #[async_trait]
@@ -80,14 +84,14 @@ async fn two() -> Two {
     Two { there: ports(store.clone(), &redis), store, redis, here, _folder: folder }
 }
 
-async fn log_in(accounts: &dyn AccountStore, uid: Uid, secret: u8) -> Session {
+pub(in crate::redis) async fn log_in(accounts: &dyn AccountStore, uid: Uid, secret: u8) -> Session {
     let client = "test".to_owned();
     let new =
         NewSession { uid, class: DeviceClass::Web, secret: SecretHash([secret; 32]), client, at: NOW, expires_at: NOW.plus(1_000_000) };
     accounts.open_session(new).await.unwrap().0
 }
 
-async fn keys(redis: &Redis, pattern: &str) -> Vec<String> {
+pub(in crate::redis) async fn keys(redis: &Redis, pattern: &str) -> Vec<String> {
     let mut command = redis::cmd("KEYS");
     command.arg(redis.key(pattern).replace('{', "\\{"));
     redis.query(&command).await.unwrap()

@@ -1,4 +1,8 @@
 pub(super) mod cluster;
+mod deploy;
+mod failover;
+mod keys;
+mod trips;
 
 use super::{Config, Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
 use crate::conformance::{ManualClock, codes, guests, nodes, receipts, sessions};
@@ -53,6 +57,25 @@ async fn who_stays_connected_for_days_is_still_found() {
     }
     assert_eq!(registry.routes(&[Uid(5)]).await.expect("routes"), [route]);
     assert_eq!(registry.count(&node).await.expect("count"), 1);
+}
+
+/// A-STATUS-4, as somebody sees it who looks into Redis.
+#[tokio::test]
+async fn the_set_of_a_node_follows_a_hundred_connections_up_and_down() {
+    let redis = redis();
+    let registry = RedisSessions::new(redis.clone());
+    let node = NodeId("a".into());
+    let members = async || redis.query::<i64>(&redis::Cmd::scard(redis.key("at:a"))).await.expect("scard");
+    let route = |n| Route { uid: Uid(n), class: DeviceClass::Web, node: node.clone(), session: SessionId(n), generation: Generation(n) };
+    for n in 1..=100 {
+        registry.register(route(n), 90_000).await.expect("register");
+        assert_eq!(members().await, n);
+    }
+    assert_eq!(registry.count(&node).await.expect("count"), 100);
+    for n in (1..=100).rev() {
+        assert!(registry.remove(route(n).connection()).await.expect("remove"));
+        assert_eq!(members().await, n - 1);
+    }
 }
 
 /// As goim's own tools read it.

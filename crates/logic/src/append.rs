@@ -9,6 +9,7 @@
 //! refusal leaves, the store is asked whether it knows the key.
 
 use crate::account::rate::RateLimit;
+use crate::job::Backlog;
 use crate::snapshots::Snapshots;
 use crate::traces::Traces;
 use crate::turns::{Turn, Turns};
@@ -34,6 +35,7 @@ pub(crate) struct Appends {
     ports: AppendPorts,
     snapshots: Snapshots,
     traces: Traces,
+    backlog: Backlog,
     turns: Turns<ConversationId>,
     rate: Arc<RateLimit>,
     clock: Arc<dyn Clock>,
@@ -78,11 +80,12 @@ impl Appends {
         ports: AppendPorts,
         snapshots: Snapshots,
         traces: Traces,
+        backlog: Backlog,
         rate: RateLimit,
         clock: Arc<dyn Clock>,
         limits: Arc<Limits>,
     ) -> Self {
-        Self { ports, snapshots, traces, turns: Turns::new(), rate: Arc::new(rate), clock, limits }
+        Self { ports, snapshots, traces, backlog, turns: Turns::new(), rate: Arc::new(rate), clock, limits }
     }
 
     /// Takes its place in the conversation's line at once; the rest happens when polled.
@@ -102,10 +105,14 @@ impl Appends {
 
     async fn store(&self, turn: Turn<ConversationId>, draft: &Draft) -> Result<Appended> {
         let mut held = turn.wait().await;
+        if let Err(refusal) = self.backlog.check() {
+            return self.unless_known(draft, refusal).await;
+        }
         for _ in 0..JUDGED_MAX {
             let version = match self.judge(draft).await {
                 Ok(version) => version,
-                Err(refusal) => return self.unless_known(draft, refusal).await,
+                Err(refusal) if depends_on_the_moment(refusal.code) => return self.unless_known(draft, refusal).await,
+                Err(error) => return Err(error),
             };
             let span = self.hop(draft);
             let committing = self.ports.messages.append(self.append_of(draft, version)).instrument(span);
@@ -191,9 +198,6 @@ impl Appends {
     }
 
     async fn unless_known(&self, draft: &Draft, refusal: Error) -> Result<Appended> {
-        if !depends_on_the_moment(refusal.code) {
-            return Err(refusal);
-        }
         let known = self.ports.messages.append(Append { after: None, ..self.append_of(draft, NO_VERSION) });
         match known.await {
             Ok(appended) => Ok(appended),

@@ -5,7 +5,7 @@
 use crate::account::Chores;
 use crate::announcer::Announcer;
 use crate::cursors::CursorPusher;
-use crate::job::{Fanout, Intake, Relay};
+use crate::job::{Fanout, Intake, LiveIntake, Relay};
 use crate::push::{LiveRooms, Schedule};
 use crate::typing::TypingPusher;
 use skein_domain::port::{GuestRegistry, SessionRegistry};
@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 pub struct Background {
     pub(crate) relays: Vec<Relay>,
     pub(crate) intake: Option<Intake>,
+    pub(crate) live_intake: Option<LiveIntake>,
     pub(crate) chores: Chores,
     pub(crate) cursors: CursorPusher,
     pub(crate) typing: TypingPusher,
@@ -39,6 +40,9 @@ impl Background {
             parts.spawn(relay.run(shutdown.clone()));
         }
         if let Some(intake) = self.intake {
+            parts.spawn(intake.run(shutdown.clone()));
+        }
+        if let Some(intake) = self.live_intake {
             parts.spawn(intake.run(shutdown.clone()));
         }
         parts.spawn(self.chores.run(shutdown.clone()));

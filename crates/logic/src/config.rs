@@ -19,6 +19,8 @@ pub struct Config {
     pub syncs_waiting: u32,
     /// Members of conversations kept in memory, over all conversations; about 200 bytes each.
     pub members_cached: u64,
+    /// Changes that are stored and not yet published to the job; beyond that sends are answered `busy`.
+    pub unpublished_max: u32,
     pub account: account::Config,
     pub contact: contact::Config,
     pub push: push::Config,
@@ -32,6 +34,7 @@ impl Default for Config {
             syncs_running: 64,
             syncs_waiting: 10_000,
             members_cached: 200_000,
+            unpublished_max: 100_000,
             account: account::Config::default(),
             contact: contact::Config::default(),
             push: push::Config::default(),

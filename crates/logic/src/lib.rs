@@ -33,4 +33,4 @@ mod visibility;
 pub use background::Background;
 pub use config::Config;
 pub use metrics::METRICS;
-pub use service::{Parts, Pipeline, Service};
+pub use service::{LivePipeline, Parts, Pipeline, Service};

@@ -12,6 +12,7 @@ pub const METRICS: &[Metric] = &[
     gauge("skein_syncs_waiting", "", "Syncs waiting for their turn"),
     counter("skein_sync_resets_total", "", "Syncs that had to begin anew"),
     gauge("skein_outbox_lag_revisions", "shard", "Committed and not yet published; grows while the relay stands still"),
+    counter("skein_outbox_refused_total", "", "Messages and changes answered `busy` because too many are not published"),
     gauge("skein_relay_position", "shard", "Last revision published"),
     counter("skein_relay_records_total", "", "Records published"),
     counter("skein_relay_failures_total", "", "Tries to read or publish that failed"),

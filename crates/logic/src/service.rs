@@ -15,7 +15,7 @@ use crate::contact::Contacts;
 use crate::conversation::Conversations;
 use crate::cursors::Cursors;
 use crate::history::{Anchor, History};
-use crate::job::{Dispatch, Fanout, Intake, Relay};
+use crate::job::{Backlog, Dispatch, Fanout, Intake, Relay, RelayPorts};
 use crate::push::{Goim, Guests, LiveSessions, Platform, PushAdmin, Pushes};
 use crate::snapshots::Snapshots;
 use crate::sync::{Sync, SyncBounds};
@@ -32,8 +32,8 @@ use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConnectionRef, ConversationId, NodeId, Shard};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::{
-    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LogBus, LogSource, Mailer, Mark, MessageStore,
-    NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry,
+    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LiveSource, LogBus, LogSource, Mailer, Mark,
+    MessageStore, NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry,
 };
 use skein_domain::trace::Trace;
 use skein_domain::{Code, Error, Limits, Result, policy};
@@ -64,7 +64,7 @@ pub struct Parts {
     /// `None`: `direct` mode, records are dispatched as they are relayed.
     pub pipeline: Option<Pipeline>,
     /// `None`: direct mode, transient pushes are dispatched in this process.
-    pub live_log: Option<Arc<dyn LiveLog>>,
+    pub live_log: Option<LivePipeline>,
     pub goim: Goim,
     pub limits: Limits,
     pub config: Config,
@@ -75,6 +75,13 @@ pub struct Parts {
 pub struct Pipeline {
     pub bus: Arc<dyn LogBus>,
     pub source: Arc<dyn LogSource>,
+}
+
+/// The two ends of a log of transient pushes.
+#[derive(Clone)]
+pub struct LivePipeline {
+    pub log: Arc<dyn LiveLog>,
+    pub source: Arc<dyn LiveSource>,
 }
 
 /// A cheap handle; clone it freely.
@@ -112,13 +119,14 @@ impl Service {
             accounts: parts.accounts.clone(),
         };
         let sends = RateLimit::new("sends", config.sends, clock.clone());
-        let appends = Appends::new(ports, snapshots.clone(), traces.clone(), sends, clock.clone(), limits.clone());
+        let backlog = Backlog::new(messages.shards(), config.unpublished_max);
+        let appends = Appends::new(ports, snapshots.clone(), traces.clone(), backlog.clone(), sends, clock.clone(), limits.clone());
         let (cursors, cursor_pusher) = Cursors::new(conversations.clone(), snapshots.clone(), fanout.clone());
         let (typing, typing_pusher) = Typing::new(conversations.clone(), snapshots.clone(), fanout.clone(), clock.clone(), limits.clone());
         let page_bytes = config.page_bytes as usize;
         let bounds = SyncBounds { page_bytes, running_max: config.syncs_running as usize, waiting_max: config.syncs_waiting as usize };
 
-        let Platform { pushes, guests, live, schedule, rooms } = Platform::new(&parts, &fanout, &snapshots, &limits);
+        let Platform { pushes, guests, live, schedule, rooms, live_intake } = Platform::new(&parts, &fanout, &snapshots, &limits);
         let status = Arc::new(status(&parts, &fanout));
         let (accounts, chores) = Accounts::new(
             parts.accounts.clone(),
@@ -154,13 +162,14 @@ impl Service {
             guests,
             live,
         };
-        let dispatch = Arc::new(Dispatch::new(snapshots, traces, fanout.clone()));
+        let dispatch = Arc::new(Dispatch::new(snapshots, fanout.clone()));
         let intake = parts.pipeline.as_ref().map(|pipeline| Intake::new(pipeline.source.clone(), dispatch.clone()));
-        let relays = relays(&parts, dispatch);
+        let relays = relays(&parts, dispatch, traces, backlog);
         let (sessions, guests) = (parts.registry, parts.guests);
         let background = Background {
             relays,
             intake,
+            live_intake,
             chores,
             cursors: cursor_pusher,
             typing: typing_pusher,
@@ -327,10 +336,10 @@ fn status(parts: &Parts, fanout: &Fanout) -> Status {
     Status::new(ports, fanout.clone(), parts.clock.clone(), hello, parts.config.account.clone())
 }
 
-fn relays(parts: &Parts, dispatch: Arc<Dispatch>) -> Vec<Relay> {
+fn relays(parts: &Parts, dispatch: Arc<Dispatch>, traces: Traces, backlog: Backlog) -> Vec<Relay> {
     let bus: Arc<dyn LogBus> = parts.pipeline.as_ref().map_or(dispatch, |pipeline| pipeline.bus.clone());
-    let relay = |shard| Relay::new(Shard(shard), parts.outbox.clone(), parts.messages.clone(), bus.clone());
-    (0..parts.messages.shards()).map(relay).collect()
+    let ports = RelayPorts { outbox: parts.outbox.clone(), messages: parts.messages.clone(), bus, traces, backlog };
+    (0..parts.messages.shards()).map(|shard| Relay::new(Shard(shard), ports.clone())).collect()
 }
 
 // === impl Logic for Service ===

@@ -8,7 +8,7 @@ use anyhow::Result;
 use skein_domain::port::{
     AccountStore, Clock, CodeStore, DeadLetters, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry,
 };
-use skein_logic::Pipeline;
+use skein_logic::{LivePipeline, Pipeline};
 use skein_storage::{KafkaConfig, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, RedisConfig, Store};
 use std::sync::Arc;
 
@@ -52,9 +52,16 @@ impl Registries {
     }
 }
 
+/// What there is only in `pipeline` mode.
+pub struct Logs {
+    pub changes: Pipeline,
+    pub pushes: LivePipeline,
+    pub dead_letters: Arc<dyn DeadLetters>,
+}
+
 /// `None`: `direct` mode.
-pub async fn pipeline(config: &KafkaConfig) -> Result<Option<(Pipeline, Arc<dyn DeadLetters>)>> {
-    if config.is_on() { on_kafka(config).await.map(Some) } else { Ok(None) }
+pub async fn logs(config: &KafkaConfig, node: &str) -> Result<Option<Logs>> {
+    if config.is_on() { on_kafka(config, node).await.map(Some) } else { Ok(None) }
 }
 
 #[cfg(feature = "redis")]
@@ -78,16 +85,21 @@ async fn on_redis(_: &RedisConfig) -> Result<Registries> {
 }
 
 #[cfg(feature = "kafka")]
-async fn on_kafka(config: &KafkaConfig) -> Result<(Pipeline, Arc<dyn DeadLetters>)> {
-    use skein_storage::kafka::{KafkaBus, KafkaDeadLetters, KafkaSource};
+async fn on_kafka(config: &KafkaConfig, node: &str) -> Result<Logs> {
+    use skein_rpc::{decode_record, encode_record, record_key};
+    use skein_storage::kafka::{KafkaBus, KafkaDeadLetters, KafkaLiveLog, KafkaLiveSource, KafkaSource, LiveCodec};
+    let as_goim =
+        LiveCodec { key: record_key, encode: encode_record, decode: |value| decode_record(value).map_err(|error| error.to_string()) };
     let bus = Arc::new(KafkaBus::open(config).await?);
-    let source = Arc::new(KafkaSource::open(config).await?);
+    let source = Arc::new(KafkaSource::open(config, node).await?);
+    let log = Arc::new(KafkaLiveLog::open(config, as_goim).await?);
+    let pushes = LivePipeline { log, source: Arc::new(KafkaLiveSource::open(config, node, as_goim).await?) };
     let dead_letters = Arc::new(KafkaDeadLetters::new(config, bus.clone()));
-    Ok((Pipeline { bus, source }, dead_letters))
+    Ok(Logs { changes: Pipeline { bus, source }, pushes, dead_letters })
 }
 
 #[cfg(not(feature = "kafka"))]
-async fn on_kafka(_: &KafkaConfig) -> Result<(Pipeline, Arc<dyn DeadLetters>)> {
+async fn on_kafka(_: &KafkaConfig, _: &str) -> Result<Logs> {
     anyhow::bail!("kafka.brokers is set, but this program was built without Kafka: build it with `--features kafka`")
 }
 
@@ -117,7 +129,7 @@ pub mod reach {
 
     #[cfg(not(feature = "kafka"))]
     pub async fn kafka(config: &KafkaConfig) -> Result<()> {
-        on_kafka(config).await.map(drop)
+        on_kafka(config, "").await.map(drop)
     }
 
     /// Whether something listens there. Nothing is asked of it: to open the store would change its tables.

@@ -35,7 +35,8 @@ impl LogicSide {
         let shared = Registries::open(&config.redis, &clock).await?;
         let (accounts, messages) = shared.cached(&store);
         let Registries { sessions, nodes, codes, guests, receipts, .. } = shared;
-        let (pipeline, dead_letters) = engines::pipeline(&config.kafka).await?.unzip();
+        let logs = engines::logs(&config.kafka, &config.node.name).await?;
+        let dead_letters = logs.as_ref().map(|logs| logs.dead_letters.clone());
         let (mailer, mailbox) = mail::mailer(&config.mail, config.is_public(), clock.clone())?;
         let port = Arc::new(store.clone());
         let parts = Parts {
@@ -54,8 +55,8 @@ impl LogicSide {
             mailer,
             comets,
             clock: clock.clone(),
-            pipeline,
-            live_log: None,
+            pipeline: logs.as_ref().map(|logs| logs.changes.clone()),
+            live_log: logs.map(|logs| logs.pushes),
             goim: goim(config),
             limits: config.limits.clone(),
             config: config.logic.clone(),

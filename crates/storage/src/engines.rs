@@ -44,7 +44,9 @@ pub struct KafkaConfig {
     pub brokers: String,
     /// Where records go; `<topic>-dead` takes what could not be handled.
     pub topic: String,
-    /// Members of one group share the partitions.
+    /// Where transient pushes go, as goim's records: goim's own logic may write them, its own job may read them.
+    pub push_topic: String,
+    /// Members of one group share the partitions; `<group>-push` is the group for transient pushes.
     pub group: String,
     /// Partitions of a topic that is made because it is missing.
     pub partitions: u32,
@@ -61,6 +63,7 @@ impl Default for KafkaConfig {
         Self {
             brokers: String::new(),
             topic: "skein-log".into(),
+            push_topic: "goim-push-topic".into(),
             group: "skein-job".into(),
             partitions: 6,
             replicas: 1,
@@ -76,7 +79,9 @@ impl KafkaConfig {
     }
 
     pub fn validate(&self) -> Result<(), &'static str> {
-        check(!self.topic.is_empty() && !self.group.is_empty(), "kafka.topic and kafka.group must not be empty")?;
+        let names = [&self.topic, &self.push_topic, &self.group];
+        check(names.iter().all(|name| !name.is_empty()), "kafka.topic, kafka.push_topic and kafka.group must not be empty")?;
+        check(self.push_topic != self.topic, "kafka.push_topic must not be kafka.topic")?;
         check((1..=10_000).contains(&self.partitions), "kafka.partitions must be 1 to 10000")?;
         check((1..=100).contains(&self.replicas), "kafka.replicas must be 1 to 100")?;
         check(self.timeout_ms >= 100, "kafka.timeout_ms must be at least 100")?;

@@ -35,7 +35,14 @@ pub const METRICS: &[Metric] = &[
     ),
     counter("skein_cache_bypassed_total", "cache", "Lookups that went to the store because Redis failed or a change was under way"),
     counter("skein_kafka_records_total", "outcome", "Records given to Kafka: acked or failed"),
+    counter(
+        "skein_kafka_pushes_left_out_total",
+        "reason",
+        "Transient pushes taken from Kafka and not handed on: older than a minute, or not readable",
+    ),
     counter("skein_kafka_failures_total", "", "Errors the Kafka client told of"),
-    gauge("skein_kafka_lag_records", "partition", "Records in Kafka the job has not taken yet"),
-    gauge("skein_kafka_queued_bytes", "", "Bytes waiting in the producer"),
+    gauge("skein_kafka_lag_records", "topic partition", "Records in Kafka that the job is not done with"),
+    gauge("skein_kafka_partitions", "topic", "Partitions this node's job has"),
+    counter("skein_kafka_rebalances_total", "topic", "Changes of the partitions this node's job has"),
+    gauge("skein_kafka_queued_bytes", "topic", "Bytes waiting in the producer"),
 ];

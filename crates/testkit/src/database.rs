@@ -31,6 +31,7 @@ pub fn shared_servers() -> Result<Vec<(String, String)>> {
         setting("redis.prefix", format!("{name}:")),
         setting("kafka.brokers", kafka),
         setting("kafka.topic", name.clone()),
+        setting("kafka.push_topic", format!("{name}-push")),
         setting("kafka.group", name),
     ])
 }

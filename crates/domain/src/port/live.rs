@@ -156,6 +156,15 @@ pub trait LiveLog: Send + Sync + 'static {
     async fn publish(&self, records: Vec<LiveRecord>) -> Result<()>;
 }
 
+/// The consuming end of [`LiveLog`] in `pipeline` mode: one member of a group, each partition with one member.
+#[async_trait]
+pub trait LiveSource: Send + Sync + 'static {
+    /// The next records, in order within a room and within a receiver, at most `limit`. Taken is done: what its taker
+    /// loses is lost. What cannot be read, or is too old to be of use, is left out. Waits for about a second, then answers
+    /// none.
+    async fn next(&self, limit: usize) -> Result<Vec<LiveRecord>>;
+}
+
 /// What became of recent pushes. Bounded by number and time; losing it loses receipts only.
 #[async_trait]
 pub trait ReceiptStore: Send + Sync + 'static {

@@ -3,6 +3,7 @@ use crate::conversation::Kind;
 use crate::entry::Entry;
 use crate::id::{Millis, PolicyVersion, Revision, Shard, Uid};
 use crate::push::UserEvent;
+use crate::trace::Trace;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,9 @@ pub struct LogRecord {
     pub shard: Shard,
     pub revision: Revision,
     pub event: LogEvent,
+    /// The hop that stored it, if that was traced here; travels beside the record, not in it.
+    #[serde(skip)]
+    pub trace: Option<Trace>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

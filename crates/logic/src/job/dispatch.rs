@@ -8,7 +8,6 @@
 
 use crate::job::fanout::{Fanout, Place};
 use crate::snapshots::Snapshots;
-use crate::traces::Traces;
 use crate::visibility;
 use async_trait::async_trait;
 use futures_util::TryStreamExt;
@@ -26,7 +25,6 @@ const LANES: usize = 64;
 
 pub struct Dispatch {
     snapshots: Snapshots,
-    traces: Traces,
     fanout: Fanout,
 }
 
@@ -47,8 +45,8 @@ impl Lane {
 }
 
 impl Dispatch {
-    pub(crate) fn new(snapshots: Snapshots, traces: Traces, fanout: Fanout) -> Self {
-        Self { snapshots, traces, fanout }
+    pub(crate) fn new(snapshots: Snapshots, fanout: Fanout) -> Self {
+        Self { snapshots, fanout }
     }
 
     async fn lane(&self, records: Vec<LogRecord>) -> Result<()> {
@@ -60,7 +58,7 @@ impl Dispatch {
 
     /// The caller keeps the order of a lane.
     pub(super) async fn one(&self, record: LogRecord) -> Result<()> {
-        let trace = self.hop(&record.event);
+        let trace = record.trace.map(Trace::child);
         let place = Place { shard: record.shard, revision: record.revision, trace };
         self.fan_out(place, record.event).instrument(span(place)).await
     }
@@ -76,14 +74,6 @@ impl Dispatch {
                 let members = self.members(&entry, policy_version).await?;
                 self.fanout.publish_to_users(Some(place), &members, entries(entry)).await
             }
-        }
-    }
-
-    /// Follows the append, if that was traced by this process.
-    fn hop(&self, event: &LogEvent) -> Option<Trace> {
-        match event {
-            LogEvent::Entry { entry, .. } => self.traces.take(entry).map(Trace::child),
-            LogEvent::User { .. } => None,
         }
     }
 

@@ -3,6 +3,7 @@
 //! **Invariant:** nothing here is needed for a message to be kept or found; losing a step costs a hint, which sync and
 //! the resync nets make good.
 
+mod backlog;
 mod breaker;
 pub mod dispatch;
 pub mod fanout;
@@ -10,8 +11,10 @@ mod intake;
 pub(crate) mod live;
 pub mod relay;
 
+pub(crate) use backlog::Backlog;
 pub use dispatch::Dispatch;
 pub use fanout::Fanout;
 pub use intake::Intake;
-pub(crate) use live::LiveDispatch;
+pub(crate) use live::{LiveDispatch, LiveIntake};
 pub use relay::Relay;
+pub(crate) use relay::RelayPorts;

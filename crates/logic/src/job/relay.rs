@@ -3,30 +3,43 @@
 //! **Invariant:** the position moves only over records whose publication has returned; so after a crash the next owner
 //! repeats some, and misses none. A failed publish stops its shard until it succeeds.
 //!
-//! Bounds: [`BATCH_MAX`] records at a time, one batch in flight per shard; [`BACKOFF_MAX`] between tries.
+//! Bounds: [`BATCH_MAX`] records at a time, one batch in flight per shard; [`BACKOFF_MAX`] between tries. How much is not
+//! published is told to the [`Backlog`] at least every [`MEASURE_EVERY`] while the relay stands still.
 
+use crate::job::backlog::Backlog;
+use crate::traces::Traces;
 use skein_domain::Result;
 use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{Revision, Shard};
-use skein_domain::port::{LogBus, LogRecord, MessageStore, Outbox};
+use skein_domain::port::{LogBus, LogEvent, LogRecord, MessageStore, Outbox};
+use skein_domain::trace::Trace;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 const BATCH_MAX: u32 = 256;
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
+const BACKOFF_MAX: Duration = Duration::from_secs(1);
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Relay {
     shard: Shard,
-    outbox: Arc<dyn Outbox>,
-    messages: Arc<dyn MessageStore>,
-    bus: Arc<dyn LogBus>,
+    ports: RelayPorts,
+}
+
+/// What all relays of a node share.
+#[derive(Clone)]
+pub(crate) struct RelayPorts {
+    pub outbox: Arc<dyn Outbox>,
+    pub messages: Arc<dyn MessageStore>,
+    pub bus: Arc<dyn LogBus>,
+    pub traces: Traces,
+    pub backlog: Backlog,
 }
 
 impl Relay {
-    pub fn new(shard: Shard, outbox: Arc<dyn Outbox>, messages: Arc<dyn MessageStore>, bus: Arc<dyn LogBus>) -> Self {
-        Self { shard, outbox, messages, bus }
+    pub(crate) fn new(shard: Shard, ports: RelayPorts) -> Self {
+        Self { shard, ports }
     }
 
     /// Until `shutdown`.
@@ -52,7 +65,7 @@ impl Relay {
                 self.advance(position).await;
             } else {
                 self.measure(position).await;
-                self.outbox.committed(self.shard, position).await;
+                self.ports.outbox.committed(self.shard, position).await;
             }
         }
     }
@@ -61,39 +74,56 @@ impl Relay {
         if planted(Fault::LeftoversNotPublished) {
             return self.head().await;
         }
-        self.outbox.position(self.shard).await
+        self.ports.outbox.position(self.shard).await
     }
 
     /// The records after `position`, and how far they reach: not every revision has a record.
     async fn next(&self, position: Revision) -> Result<(Vec<LogRecord>, Revision)> {
         // Before the records: what is committed up to here is among them.
         let head = self.head().await?;
-        let records = self.outbox.records(self.shard, position, BATCH_MAX).await?;
+        let records = self.ports.outbox.records(self.shard, position, BATCH_MAX).await?;
         let last = records.last().map_or(position, |record| record.revision);
         let is_all = records.len() < BATCH_MAX as usize;
+        let records = records.into_iter().map(|record| LogRecord { trace: self.hop(&record.event), ..record }).collect();
         Ok((records, if is_all { last.max(head) } else { last }))
     }
 
+    /// The append that stored it, if that was traced by this process.
+    fn hop(&self, event: &LogEvent) -> Option<Trace> {
+        match event {
+            LogEvent::Entry { entry, .. } => self.ports.traces.take(entry),
+            LogEvent::User { .. } => None,
+        }
+    }
+
+    /// Measures meanwhile: it is a relay that stands still whose lag matters.
     async fn publish(&self, position: Revision, records: Vec<LogRecord>) -> Result<()> {
-        // At each try: it is a relay that stands still whose lag matters.
         self.measure(position).await;
-        self.bus.publish(records).await
+        let mut publishing = self.ports.bus.publish(records);
+        loop {
+            match tokio::time::timeout(MEASURE_EVERY, &mut publishing).await {
+                Ok(outcome) => return outcome,
+                Err(_) => self.measure(position).await,
+            }
+        }
     }
 
     async fn measure(&self, position: Revision) {
         if let Ok(head) = self.head().await {
-            metrics::gauge!("skein_outbox_lag_revisions", "shard" => self.shard.0.to_string()).set((head.0 - position.0) as f64);
+            let lag = head.0 - position.0;
+            self.ports.backlog.tell(self.shard, lag);
+            metrics::gauge!("skein_outbox_lag_revisions", "shard" => self.shard.0.to_string()).set(lag as f64);
         }
     }
 
     async fn head(&self) -> Result<Revision> {
-        Ok(self.messages.revisions().await?.get(usize::from(self.shard.0)).copied().unwrap_or_default())
+        Ok(self.ports.messages.revisions().await?.get(usize::from(self.shard.0)).copied().unwrap_or_default())
     }
 
     /// Losing this costs repetitions after a restart.
     async fn advance(&self, to: Revision) {
         metrics::gauge!("skein_relay_position", "shard" => self.shard.0.to_string()).set(to.0 as f64);
-        if let Err(error) = self.outbox.advance(self.shard, to).await {
+        if let Err(error) = self.ports.outbox.advance(self.shard, to).await {
             tracing::warn!(%error, "published position not stored");
         }
     }

@@ -1,7 +1,7 @@
 //! The push platform put together from logic's parts.
 
 use super::{Durable, Guests, Keys, LiveRooms, LiveSessions, Online, Pushes, Schedule, Transient};
-use crate::job::{Fanout, LiveDispatch};
+use crate::job::{Fanout, LiveDispatch, LiveIntake};
 use crate::service::Parts;
 use crate::snapshots::Snapshots;
 use skein_domain::Limits;
@@ -14,6 +14,8 @@ pub(crate) struct Platform {
     pub live: LiveSessions,
     pub schedule: Schedule,
     pub rooms: LiveRooms,
+    /// In `pipeline` mode.
+    pub live_intake: Option<LiveIntake>,
 }
 
 impl Platform {
@@ -22,9 +24,10 @@ impl Platform {
         let goim = Arc::new(parts.goim.clone());
         let rooms = LiveRooms::new(config.push.presence_people);
         let online = Online::new(guests.clone(), parts.nodes.clone(), clock.clone(), goim.clone());
-        let dispatch = || Arc::new(LiveDispatch::new(fanout.clone(), receipts.clone(), clock.clone())) as Arc<_>;
+        let dispatch = LiveDispatch::new(fanout.clone(), receipts.clone(), clock.clone());
+        let live_intake = parts.live_log.as_ref().map(|pipeline| LiveIntake::new(pipeline.source.clone(), dispatch.clone()));
         let transient = Transient {
-            log: parts.live_log.clone().unwrap_or_else(dispatch),
+            log: parts.live_log.as_ref().map_or_else(|| Arc::new(dispatch) as Arc<_>, |pipeline| pipeline.log.clone()),
             guests: guests.clone(),
             sessions: parts.registry.clone(),
             receipts: receipts.clone(),
@@ -63,6 +66,6 @@ impl Platform {
             limits: limits.clone(),
             config: Arc::new(config.push.clone()),
         };
-        Self { pushes, guests, live, schedule, rooms }
+        Self { pushes, guests, live, schedule, rooms, live_intake }
     }
 }

@@ -8,6 +8,7 @@ mod hooked;
 mod live_rooms;
 mod order;
 mod pipeline;
+mod pipeline_bounds;
 mod push;
 mod push_kept;
 mod push_keys;

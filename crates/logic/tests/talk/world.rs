@@ -16,7 +16,7 @@ use skein_domain::port::{
 use skein_domain::{Code, Limits, Result};
 use skein_logic::account::rate::Rate;
 use skein_logic::push::Goim;
-use skein_logic::{Background, Config, Parts, Pipeline, Service};
+use skein_logic::{Background, Config, LivePipeline, Parts, Pipeline, Service};
 use skein_storage::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -69,6 +69,8 @@ pub struct Setting {
     pub limits: Limits,
     pub page_bytes: Option<u32>,
     pub pipeline: Option<Pipeline>,
+    pub live_log: Option<LivePipeline>,
+    pub unpublished_max: Option<u32>,
     pub goim: Goim,
     pub push: skein_logic::push::Config,
 }
@@ -100,6 +102,7 @@ impl World {
         let comets = Arc::new(RecordingComets::default());
         let sends = Rate { burst: 1_000_000, every_ms: 1 };
         let page_bytes = setting.page_bytes.unwrap_or(Config::default().page_bytes);
+        let unpublished_max = setting.unpublished_max.unwrap_or(Config::default().unpublished_max);
         let parts = Parts {
             node: NodeId("logic".into()),
             accounts: Arc::new(real.clone()),
@@ -117,10 +120,10 @@ impl World {
             comets: comets.clone(),
             clock: clock.clone(),
             pipeline: setting.pipeline,
-            live_log: None,
+            live_log: setting.live_log,
             goim: setting.goim,
             limits: setting.limits,
-            config: Config { sends, page_bytes, push: setting.push, ..Config::default() },
+            config: Config { sends, page_bytes, unpublished_max, push: setting.push, ..Config::default() },
         };
         let (logic, background) = Service::new(parts).unwrap();
         Self { logic, store, registry, comets, clock, folder, background: Some(background), running: None }

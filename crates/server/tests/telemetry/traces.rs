@@ -4,6 +4,7 @@ use super::collector::{Collector, Span};
 use super::world::Server;
 use serde_json::json;
 use skein_protocol::Reply;
+use xtask::services::{self, Service};
 
 /// So that what the collector has was flushed when the process stopped.
 const ONLY_AT_THE_END: [(&str, &str); 1] = [("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
@@ -14,10 +15,11 @@ fn line(spans: &[Span]) -> Vec<(&str, &str)> {
     spans.iter().map(|span| (name_of(&span.parent), span.name.as_str())).collect()
 }
 
-#[tokio::test]
-async fn one_message_is_one_trace_over_all_hops() {
+/// Of one message, on a server with these settings.
+async fn spans_of_a_message(settings: &[String]) -> Vec<Span> {
     let (collector, otlp) = Collector::start().await;
-    let mut server = Server::start(&[&otlp], &ONLY_AT_THE_END).await;
+    let settings: Vec<&str> = settings.iter().map(String::as_str).chain([otlp.as_str()]).collect();
+    let mut server = Server::start(&settings, &ONLY_AT_THE_END).await;
     let [ann, bo] = server.friends().await;
     let (mut ann_device, mut bo_device) = (server.connect(&ann).await, server.connect(&bo).await);
     let conversation = ann_device.direct(&bo).await;
@@ -27,13 +29,27 @@ async fn one_message_is_one_trace_over_all_hops() {
     ann_device.expect_message("traced-1").await;
     assert!(collector.spans().is_empty(), "nothing leaves before the end");
     server.stop().await;
-
     let appends: Vec<Span> = collector.spans().into_iter().filter(|span| span.name == "append").collect();
     assert_eq!(appends.len(), 1, "{appends:?}");
-    let spans = collector.trace(&appends[0].trace);
+    collector.trace(&appends[0].trace)
+}
+
+#[tokio::test]
+async fn one_message_is_one_trace_over_all_hops() {
+    let spans = spans_of_a_message(&[]).await;
     assert_eq!(line(&spans), HOPS);
     assert_eq!(spans[0].parent, "", "the first hop is the root");
     assert!(spans.iter().all(|span| span.begun <= span.ended));
+}
+
+/// The hop is left to nobody in this process: what reads the log has it from the record.
+#[tokio::test]
+async fn a_trace_goes_on_over_kafka() {
+    let brokers = tokio::task::spawn_blocking(|| services::require(Service::Kafka)).await.unwrap().unwrap();
+    let name = format!("traces-{}", std::process::id());
+    let own = [("brokers", brokers), ("topic", name.clone()), ("push_topic", format!("{name}-push")), ("group", name)];
+    let spans = spans_of_a_message(&own.map(|(key, value)| format!("kafka.{key}={value}"))).await;
+    assert_eq!(line(&spans), HOPS);
 }
 
 const HOPS: [(&str, &str); 5] =

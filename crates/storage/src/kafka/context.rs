@@ -1,15 +1,29 @@
 //! What librdkafka tells of itself: its log, and statistics for metrics.
 
+use rdkafka::TopicPartitionList;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 
 /// How often statistics come, in milliseconds.
 pub(super) const STATISTICS_MS: &str = "5000";
 
-pub(super) struct Context;
+pub(super) struct Context {
+    /// The one topic a client of ours is for.
+    topic: String,
+}
+
+impl Context {
+    pub(super) fn of(topic: &str) -> Self {
+        Self { topic: topic.to_owned() }
+    }
+
+    fn lag(&self, partition: i32) -> metrics::Gauge {
+        metrics::gauge!("skein_kafka_lag_records", "topic" => self.topic.clone(), "partition" => partition.to_string())
+    }
+}
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -27,12 +41,34 @@ impl ClientContext for Context {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let partitions = statistics.topics.values().flat_map(|topic| topic.partitions.iter());
-        for (partition, statistics) in partitions.filter(|(partition, statistics)| **partition >= 0 && statistics.consumer_lag >= 0) {
-            metrics::gauge!("skein_kafka_lag_records", "partition" => partition.to_string()).set(statistics.consumer_lag as f64);
+        if statistics.client_type == "producer" {
+            metrics::gauge!("skein_kafka_queued_bytes", "topic" => self.topic.clone()).set(statistics.msg_size as f64);
+            return;
         }
-        metrics::gauge!("skein_kafka_queued_bytes").set(statistics.msg_size as f64);
+        let partitions = statistics.topics.get(&self.topic).into_iter().flat_map(|topic| topic.partitions.values());
+        for partition in partitions.filter(|partition| partition.fetch_state == "active" && partition.hi_offset >= 0) {
+            self.lag(partition.partition).set(lag(partition) as f64);
+        }
     }
 }
 
-impl ConsumerContext for Context {}
+/// Also of a partition of which nothing was ever committed.
+fn lag(partition: &Partition) -> i64 {
+    if partition.consumer_lag >= 0 { partition.consumer_lag } else { partition.hi_offset - partition.lo_offset.max(0) }
+}
+
+impl ConsumerContext for Context {
+    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        // The lag of what goes to another member is that one's to tell.
+        if let Rebalance::Revoke(gone) = rebalance {
+            gone.elements().iter().for_each(|partition| self.lag(partition.partition()).set(0.0));
+        }
+    }
+
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let count = consumer.assignment().as_ref().map_or(0, TopicPartitionList::count);
+        metrics::gauge!("skein_kafka_partitions", "topic" => self.topic.clone()).set(count as f64);
+        metrics::counter!("skein_kafka_rebalances_total", "topic" => self.topic.clone()).increment(1);
+        tracing::info!(topic = self.topic, partitions = count, change = ?rebalance, "kafka partitions");
+    }
+}

@@ -6,12 +6,13 @@
 //! **Invariant:** the place moves over a record only after the log has it, or if no version that looked could read it
 //! (`unreadable` then counts it). Comets drop what they have had.
 
+use super::consumer::record;
 use super::context::Context;
 use super::producer::{KafkaBus, key};
-use super::{Config, OpenError, failed};
+use super::{Config, OpenError, failed, header};
 use async_trait::async_trait;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use skein_domain::id::Millis;
 use skein_domain::port::{DeadLetter, DeadLetters, LogBus, LogRecord};
@@ -87,7 +88,7 @@ fn read(config: &Config, limit: usize) -> Result<Waiting, OpenError> {
     let dead_topic = config.dead_topic();
     let mut client = config.client();
     client.set("group.id", format!("{}-replay", config.group)).set("enable.auto.commit", "false");
-    let consumer: BaseConsumer<Context> = client.create_with_context(Context)?;
+    let consumer: BaseConsumer<Context> = client.create_with_context(Context::of(&dead_topic))?;
     let metadata = consumer.fetch_metadata(Some(&dead_topic), PATIENCE)?;
     let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions()).map(|partition| partition.id());
     let mut known = TopicPartitionList::new();
@@ -116,21 +117,16 @@ fn read(config: &Config, limit: usize) -> Result<Waiting, OpenError> {
 }
 
 fn letter(message: &BorrowedMessage<'_>) -> (DeadLetter, Option<LogRecord>) {
-    let bytes = message.payload().unwrap_or_default();
-    let record: Option<LogRecord> = serde_json::from_slice(bytes).ok();
+    let record = record(message);
+    let told = |name| header(message, name).unwrap_or_default();
     let letter = DeadLetter {
         partition: message.partition(),
         offset: message.offset(),
         at: Millis(message.timestamp().to_millis().unwrap_or_default()),
-        reason: header(message, "reason"),
-        from: format!("{}/{}/{}", header(message, "topic"), header(message, "partition"), header(message, "offset")),
+        reason: told("reason"),
+        from: format!("{}/{}/{}", told("topic"), told("partition"), told("offset")),
         of: record.as_ref().map_or_else(String::new, |record| key(&record.event)),
-        bytes: bytes.len() as u64,
+        bytes: message.payload_len() as u64,
     };
     (letter, record)
-}
-
-fn header(message: &BorrowedMessage<'_>, name: &str) -> String {
-    let found = message.headers().and_then(|headers| headers.iter().find(|header| header.key == name));
-    found.and_then(|header| header.value).map(|value| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
 }

@@ -16,6 +16,8 @@
 mod consumer;
 mod context;
 mod dead;
+mod live;
+mod member;
 mod producer;
 #[cfg(test)]
 mod tests;
@@ -23,17 +25,26 @@ mod topics;
 
 pub use consumer::KafkaSource;
 pub use dead::KafkaDeadLetters;
+pub use live::{KafkaLiveLog, KafkaLiveSource, LiveCodec};
 pub use producer::KafkaBus;
 pub use topics::reach;
 
 pub use crate::engines::KafkaConfig as Config;
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Headers, Message};
 use skein_domain::{Code, Error};
+
+/// The header with the hop that wrote a record.
+const TRACE: &str = "traceparent";
 
 impl Config {
     pub(super) fn dead_topic(&self) -> String {
         format!("{}-dead", self.topic)
+    }
+
+    fn push_group(&self) -> String {
+        format!("{}-push", self.group)
     }
 
     fn client(&self) -> ClientConfig {
@@ -57,4 +68,9 @@ pub enum OpenError {
 
 fn failed(error: &KafkaError) -> Error {
     Error::new(Code::Unavailable, format!("kafka: {error}")).retry_after(500)
+}
+
+fn header(message: &impl Message, name: &str) -> Option<String> {
+    let found = message.headers()?.iter().find(|header| header.key == name)?;
+    found.value.map(|value| String::from_utf8_lossy(value).into_owned())
 }

@@ -1,12 +1,14 @@
 //! Logic's end: [`LogBus`] on Kafka.
 
 use super::context::{Context, STATISTICS_MS};
-use super::{Config, OpenError, failed, topics};
+use super::{Config, OpenError, TRACE, failed, topics};
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use skein_domain::port::{LogBus, LogEvent, LogRecord};
+use skein_domain::trace::Trace;
 use skein_domain::{Code, Error, Result};
 use std::time::Duration;
 
@@ -22,34 +24,49 @@ impl KafkaBus {
     /// Makes the topics if there are none.
     pub async fn open(config: &Config) -> Result<Self, OpenError> {
         topics::ensure(config).await?;
-        let settings = [
-            ("acks", "all".to_owned()),
-            ("enable.idempotence", "true".to_owned()),
-            ("retries", i32::MAX.to_string()),
-            ("compression.type", "lz4".to_owned()),
-            ("linger.ms", "1".to_owned()),
-            ("message.timeout.ms", config.timeout_ms.to_string()),
-            ("queue.buffering.max.kbytes", config.queued_kib.to_string()),
-        ];
-        tracing::info!(?settings, topic = config.topic, "kafka producer");
-        let mut client = config.client();
-        client.set("statistics.interval.ms", STATISTICS_MS);
-        for (name, value) in settings {
-            client.set(name, value);
-        }
-        Ok(Self { producer: client.create_with_context(Context)?, topic: config.topic.clone() })
+        Ok(Self { producer: producer(config, &config.topic, "consistent_random")?, topic: config.topic.clone() })
     }
 
     /// Queued when this returns; the future tells what became of it.
     fn send(&self, record: &LogRecord) -> Result<impl Future<Output = Result<()>> + use<>> {
         let (key, value) = (key(&record.event), serde_json::to_vec(record).map_err(|_| Error::internal())?);
-        let queued = self.producer.send_result(FutureRecord::to(&self.topic).key(&key).payload(&value));
+        let headers = traced(OwnedHeaders::new(), record.trace);
+        let queued = self.producer.send_result(FutureRecord::to(&self.topic).key(&key).payload(&value).headers(headers));
         let report = queued.map_err(|(error, _)| failed(&error))?;
         Ok(async move { reported(report.await) })
     }
 }
 
-fn reported<E>(report: Result<OwnedDeliveryResult, E>) -> Result<()> {
+/// `partitioner`: which partition a key is on.
+pub(super) fn producer(config: &Config, topic: &str, partitioner: &str) -> Result<FutureProducer<Context>, OpenError> {
+    let settings = [
+        ("acks", "all".to_owned()),
+        ("enable.idempotence", "true".to_owned()),
+        ("retries", i32::MAX.to_string()),
+        ("compression.type", "lz4".to_owned()),
+        ("linger.ms", "1".to_owned()),
+        ("partitioner", partitioner.to_owned()),
+        ("message.timeout.ms", config.timeout_ms.to_string()),
+        ("queue.buffering.max.kbytes", config.queued_kib.to_string()),
+    ];
+    tracing::info!(?settings, topic, "kafka producer");
+    let mut client = config.client();
+    client.set("statistics.interval.ms", STATISTICS_MS);
+    for (name, value) in settings {
+        client.set(name, value);
+    }
+    Ok(client.create_with_context(Context::of(topic))?)
+}
+
+/// The hop that wrote the record, as W3C has it.
+pub(super) fn traced(headers: OwnedHeaders, trace: Option<Trace>) -> OwnedHeaders {
+    match trace {
+        Some(hop) => headers.insert(Header { key: TRACE, value: Some(&hop.to_string()) }),
+        None => headers,
+    }
+}
+
+pub(super) fn reported<E>(report: Result<OwnedDeliveryResult, E>) -> Result<()> {
     let outcome = match report {
         Ok(Ok(_)) => Ok(()),
         Ok(Err((error, _))) => Err(failed(&error)),

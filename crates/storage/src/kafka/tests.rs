@@ -1,5 +1,8 @@
 //! Against a real Kafka, each test on topics of its own.
 
+mod live;
+mod log;
+
 use super::{Config, KafkaBus, KafkaDeadLetters, KafkaSource};
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{Headers, Message};
@@ -21,7 +24,14 @@ fn config() -> Config {
     static BROKERS: LazyLock<String> = LazyLock::new(|| services::require(Service::Kafka).expect("kafka"));
     static NTH: AtomicU32 = AtomicU32::new(0);
     let name = format!("test-{}-{}", std::process::id(), NTH.fetch_add(1, Ordering::Relaxed));
-    Config { brokers: BROKERS.clone(), topic: name.clone(), group: name, timeout_ms: 20_000, ..Config::default() }
+    Config {
+        brokers: BROKERS.clone(),
+        topic: name.clone(),
+        push_topic: format!("{name}-push"),
+        group: name,
+        timeout_ms: 20_000,
+        ..Config::default()
+    }
 }
 
 fn record(uid: i64, revision: i64) -> LogRecord {
@@ -31,6 +41,7 @@ fn record(uid: i64, revision: i64) -> LogRecord {
         shard: Shard(0),
         revision: Revision(revision),
         event: LogEvent::User { uid: Uid(uid), event: UserEvent::Profile { profile } },
+        trace: None,
     }
 }
 
@@ -66,7 +77,7 @@ async fn finish(config: &Config, source: &KafkaSource, records: &[Consumed]) {
         loop {
             // Gathered reports leave with the next poll.
             assert!(source.next(1).await.expect("next").is_empty());
-            let known = source.consumer.committed(Duration::from_secs(5)).expect("committed");
+            let known = source.member.consumer.committed(Duration::from_secs(5)).expect("committed");
             let at = |partition: i32| known.find_partition(&config.topic, partition).and_then(|found| found.offset().to_raw());
             if next.iter().all(|(partition, next)| at(*partition) == Some(*next)) {
                 return;
@@ -81,7 +92,7 @@ async fn records_of_a_user_come_in_order_and_once_finished_not_again() {
     let config = config();
     let bus = KafkaBus::open(&config).await.expect("bus");
     bus.publish((1..=200).map(|n| record(n % 7, n)).collect()).await.expect("publish");
-    let source = KafkaSource::open(&config).await.expect("source");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
     let records = read(&source, 200).await;
     let mut last: BTreeMap<i64, i64> = BTreeMap::new();
     for record in records.iter().filter_map(|consumed| consumed.record.as_ref()) {
@@ -94,7 +105,7 @@ async fn records_of_a_user_come_in_order_and_once_finished_not_again() {
 
     finish(&config, &source, &records).await;
     drop(source);
-    let source = KafkaSource::open(&config).await.expect("source again");
+    let source = KafkaSource::open(&config, "one").await.expect("source again");
     bus.publish(vec![record(1, 201)]).await.expect("publish");
     let rest = read(&source, 1).await;
     assert_eq!(rest[0].record, Some(record(1, 201)));
@@ -105,11 +116,11 @@ async fn what_is_not_finished_comes_again() {
     let config = config();
     let bus = KafkaBus::open(&config).await.expect("bus");
     bus.publish((1..=10).map(|n| record(1, n)).collect()).await.expect("publish");
-    let source = KafkaSource::open(&config).await.expect("source");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
     let records = read(&source, 10).await;
     finish(&config, &source, &records[..4]).await;
     drop(source);
-    let source = KafkaSource::open(&config).await.expect("source again");
+    let source = KafkaSource::open(&config, "one").await.expect("source again");
     let again: Vec<i64> = read(&source, 6).await.iter().filter_map(|consumed| consumed.record.as_ref()).map(|r| r.revision.0).collect();
     assert_eq!(again, [5, 6, 7, 8, 9, 10]);
 }
@@ -117,7 +128,7 @@ async fn what_is_not_finished_comes_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_cannot_be_read_is_set_aside_with_its_reason() {
     let config = config();
-    let source = KafkaSource::open(&config).await.expect("source");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
     let producer: FutureProducer = config.client().create().expect("producer");
     let rubbish = FutureRecord::to(&config.topic).key("x").payload("{\"shard\":true}");
     producer.send(rubbish, Timeout::After(PATIENCE)).await.expect("send");
@@ -141,13 +152,13 @@ async fn what_cannot_be_read_is_set_aside_with_its_reason() {
 async fn two_members_share_and_one_takes_over() {
     let config = config();
     let bus = KafkaBus::open(&config).await.expect("bus");
-    let first = KafkaSource::open(&config).await.expect("first");
-    let second = KafkaSource::open(&config).await.expect("second");
+    let first = KafkaSource::open(&config, "one").await.expect("first");
+    let second = KafkaSource::open(&config, "two").await.expect("second");
     let shared = async {
         loop {
             let (a, b) = tokio::join!(first.next(1), second.next(1));
             assert!(a.expect("next").is_empty() && b.expect("next").is_empty());
-            let count = |source: &KafkaSource| source.consumer.assignment().expect("assignment").count();
+            let count = |source: &KafkaSource| source.member.consumer.assignment().expect("assignment").count();
             if (count(&first), count(&second)) == (3, 3) {
                 return;
             }
@@ -175,7 +186,7 @@ async fn without_a_broker_nothing_opens_and_the_error_says_where() {
 async fn what_was_set_aside_is_shown_and_put_back_once() {
     let config = config();
     let bus = Arc::new(KafkaBus::open(&config).await.expect("bus"));
-    let source = KafkaSource::open(&config).await.expect("source");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
     bus.publish(vec![record(1, 1), record(1, 2)]).await.expect("publish");
     for taken in read(&source, 2).await {
         source.set_aside(&taken, "no luck").await.expect("set aside");

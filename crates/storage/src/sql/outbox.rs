@@ -88,7 +88,8 @@ fn page(connection: &dyn Sql, shard: Shard, after: Revision, limit: u32) -> Outc
     let mut records = many(connection, ENTRY_RECORDS, params![shard.0, after.0, limit], |row| {
         let (conversation_kind, policy_version) = (rows::kind(row, ENTRY_COLUMNS)?, PolicyVersion(row.get(ENTRY_COLUMNS + 1)?));
         let entry = rows::entry(row)?;
-        Ok(LogRecord { shard, revision: entry.revision, event: LogEvent::Entry { entry, conversation_kind, policy_version } })
+        let (revision, event) = (entry.revision, LogEvent::Entry { entry, conversation_kind, policy_version });
+        Ok(LogRecord { shard, revision, event, trace: None })
     })?;
     let items = many(connection, USER_RECORDS, params![shard.0, after.0, limit], |row| {
         Ok((Revision(row.get(0)?), Uid(row.get(1)?), Subject::read(row.get(2)?, row.get(3)?)))
@@ -103,7 +104,7 @@ fn page(connection: &dyn Sql, shard: Shard, after: Revision, limit: u32) -> Outc
     for (revision, uid, subject) in items.into_iter().filter(|item| is_complete(item.0)) {
         let Some(subject) = subject else { continue };
         if let Some(event) = items::event(connection, uid, subject)? {
-            records.push(LogRecord { shard, revision, event: LogEvent::User { uid, event } });
+            records.push(LogRecord { shard, revision, event: LogEvent::User { uid, event }, trace: None });
         }
     }
     records.sort_unstable_by_key(|record| record.revision);

@@ -1,22 +1,42 @@
-//! Kafka away: the change log keeps what is not yet published.
+//! Kafka away: the change log keeps what is not yet published. What else the log between the stages must do lies below.
+
+mod cluster;
+mod jobs;
+mod operate;
+mod pushes;
 
 use crate::lab::{Engine, Traffic, crew, metric};
 use skein_testkit::scenario::{Draft, World};
+use std::net::SocketAddr;
 use std::time::Duration;
 use xtask::services::Service;
+
+/// Longer than a group takes to find that a member is dead, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+const OUTBOX_LAG: &str = "skein_outbox_lag_revisions";
 
 pub fn with_kafka(draft: Draft, kafka: &Engine) -> Draft {
     draft.set("kafka.brokers", &kafka.own.address()).set("kafka.timeout_ms", "2000")
 }
 
-/// The relay tells at each try how much it has not published.
+/// The relay tells all the while how much it has not published.
 async fn until_lag(world: &World, what: &str, is_so: impl Fn(f64) -> bool) {
+    until_metric(world.admin(), OUTBOX_LAG, what, is_so).await;
+}
+
+async fn until_metric(admin: SocketAddr, name: &str, what: &str, is_so: impl Fn(f64) -> bool) {
     let looking = async {
-        while !is_so(metric(world.admin(), "skein_outbox_lag_revisions").await) {
-            tokio::time::sleep(Duration::from_millis(50)).await;
+        while !is_so(metric(admin, name).await) {
+            tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), looking).await.unwrap_or_else(|_| panic!("the lag {what}"));
+    let found = tokio::time::timeout(PATIENCE, looking).await;
+    assert!(found.is_ok(), "{name} {what}: it is {}", metric(admin, name).await);
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    tokio::task::spawn_blocking(work).await.expect("no panic")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -11,11 +11,13 @@
 //! room nowhere is answered `busy`. At most [`IN_FLIGHT`] deliveries at a time per node. A batch has at most
 //! [`lanes::BATCH_MESSAGES`] messages and [`lanes::BATCH_BYTES`] bytes, so that it fits the queue of a connection.
 
+mod intake;
 mod lanes;
 mod tally;
 
 use crate::job::fanout::Fanout;
 use async_trait::async_trait;
+pub(crate) use intake::LiveIntake;
 use lanes::{Batch, Bounds, Lane, Lanes, Receiver, Waiting};
 use skein_domain::id::NodeId;
 use skein_domain::live::{Audience, LiveAddress, LiveRecord};
@@ -144,6 +146,15 @@ impl LiveDispatch {
                     self.inner.settle("unreachable", &waiting.tally).await;
                 }
             }
+        }
+    }
+
+    /// Pushes that found room nowhere, and whose caller has been answered.
+    async fn give_up(&self, records: &[LiveRecord]) {
+        for record in records {
+            let tally = Tally::new(record.push.clone(), record.app);
+            tally.expect(1);
+            self.dropped("full", &tally).await;
         }
     }
 

@@ -1,0 +1,159 @@
+//! One member of a consumer group on one topic.
+//!
+//! **Invariant:** places are committed by hand, and only those that were reported as finished.
+//!
+//! **Bound:** reports are gathered for [`COMMIT_EVERY`]; a crash repeats what was finished since.
+
+use super::context::{Context, STATISTICS_MS};
+use super::{Config, OpenError};
+use futures_util::FutureExt;
+use rdkafka::TopicPartitionList;
+use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::topic_partition_list::Offset;
+use skein_domain::{Code, Error, Result};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How long [`Member::next`] waits for a first record.
+const POLL: Duration = Duration::from_millis(1_000);
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
+/// A member that is silent for so long is dead, and others get its partitions: the least that brokers allow as they come.
+const SESSION_MS: &str = "6000";
+const HEARTBEAT_MS: &str = "2000";
+/// How long leaving may take: half a second, a fifth of it after the partitions are let go of.
+const LEAVE_LOOKS: u32 = 50;
+const LEAVE_EVERY: Duration = Duration::from_millis(10);
+
+pub(super) struct Member {
+    pub(super) consumer: StreamConsumer<Context>,
+    topic: String,
+    finished: Mutex<Finished>,
+}
+
+#[derive(Default)]
+struct Finished {
+    /// Partition → where a restart begins; not yet committed.
+    next: BTreeMap<i32, i64>,
+    committed_at: Option<Instant>,
+}
+
+impl Member {
+    /// `name`: of this node. Whoever comes back under it has its partitions at once, and whoever else still has it is out.
+    pub(super) fn join(config: &Config, group: &str, topic: &str, name: &str) -> Result<Self, OpenError> {
+        let settings = [
+            ("group.id", group),
+            ("group.instance.id", name),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("auto.offset.reset", "earliest"),
+            ("session.timeout.ms", SESSION_MS),
+            ("heartbeat.interval.ms", HEARTBEAT_MS),
+            ("statistics.interval.ms", STATISTICS_MS),
+        ];
+        tracing::info!(?settings, topic, "kafka consumer");
+        let mut client = config.client();
+        for (name, value) in settings {
+            client.set(name, value);
+        }
+        let consumer: StreamConsumer<Context> = client.create_with_context(Context::of(topic))?;
+        consumer.subscribe(&[topic])?;
+        Ok(Self { consumer, topic: topic.to_owned(), finished: Mutex::default() })
+    }
+
+    /// What is there now, or comes within a second, at most `limit`. What the client tells of its links in between is no
+    /// reason to stop: it mends them by itself.
+    pub(super) async fn next<T>(&self, limit: usize, read: impl Fn(&BorrowedMessage<'_>) -> T) -> Result<Vec<T>> {
+        self.fail_if_out()?;
+        self.commit_if_due();
+        let until = Instant::now() + POLL;
+        let mut records = Vec::new();
+        while records.len() < limit {
+            let received = match self.consumer.recv().now_or_never() {
+                Some(received) => received,
+                None if records.is_empty() => match tokio::time::timeout_at(until.into(), self.consumer.recv()).await {
+                    Ok(received) => received,
+                    Err(_) => break,
+                },
+                None => break,
+            };
+            match received {
+                Ok(message) => records.push(read(&message)),
+                Err(error) => told(&error),
+            }
+        }
+        Ok(records)
+    }
+
+    /// Another took this node's name, or the brokers will not have it: it gets nothing any more.
+    fn fail_if_out(&self) -> Result<()> {
+        match self.consumer.client().fatal_error() {
+            Some((_, reason)) => Err(Error::new(Code::Unavailable, format!("kafka: out of the group: {reason}"))),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn finished(&self, partition: i32, next: i64) {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner).next.insert(partition, next);
+        self.commit_if_due();
+    }
+
+    fn commit_if_due(&self) {
+        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        if finished.committed_at.is_none_or(|at| at.elapsed() >= COMMIT_EVERY) {
+            self.commit(&mut finished);
+        }
+    }
+
+    fn commit(&self, finished: &mut Finished) {
+        if finished.next.is_empty() {
+            return;
+        }
+        finished.committed_at = Some(Instant::now());
+        if let Err(error) = self.try_commit(std::mem::take(&mut finished.next)) {
+            tracing::warn!(%error, topic = self.topic, "places not committed; after a restart the last records come again");
+        }
+    }
+
+    fn try_commit(&self, finished: BTreeMap<i32, i64>) -> KafkaResult<()> {
+        let mine = self.consumer.assignment()?;
+        let mut places = TopicPartitionList::new();
+        for (partition, next) in finished {
+            // What has gone to another member is that one's to report.
+            if mine.find_partition(&self.topic, partition).is_some() {
+                places.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
+            }
+        }
+        if places.count() == 0 { Ok(()) } else { self.consumer.commit(&places, CommitMode::Async) }
+    }
+}
+
+/// That links are down the client has told already.
+fn told(error: &KafkaError) {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure};
+    if !matches!(error, KafkaError::MessageConsumption(AllBrokersDown | BrokerTransportFailure)) {
+        metrics::counter!("skein_kafka_failures_total").increment(1);
+        tracing::warn!(%error, "kafka");
+    }
+}
+
+impl Drop for Member {
+    /// Commits, and leaves: a member that has a name and only ends would keep its partitions until it is held for dead.
+    #[expect(clippy::disallowed_methods, reason = "no runtime here, and the client tells nobody that it has left")]
+    fn drop(&mut self) {
+        let mut finished = std::mem::take(self.finished.get_mut().unwrap_or_else(PoisonError::into_inner));
+        self.commit(&mut finished);
+        self.consumer.unsubscribe();
+        let mut left = LEAVE_LOOKS;
+        while left > 0 {
+            // It lets go of its partitions while it is polled, and says so to the brokers a moment later.
+            drop(self.consumer.recv().now_or_never());
+            let is_free = self.consumer.assignment().is_ok_and(|mine| mine.count() == 0);
+            left = if is_free { left.min(LEAVE_LOOKS / 5) - 1 } else { left - 1 };
+            std::thread::sleep(LEAVE_EVERY);
+        }
+    }
+}

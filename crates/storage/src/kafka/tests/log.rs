@@ -1,0 +1,111 @@
+//! What lies in the log, as any other program reads it; and how its members wait.
+
+use super::{PATIENCE, config, read};
+use crate::kafka::{Config, KafkaBus, KafkaSource};
+use rdkafka::consumer::{Consumer, StreamConsumer};
+use rdkafka::message::{Headers, Message, OwnedMessage};
+use skein_domain::body::Body;
+use skein_domain::conversation::Kind;
+use skein_domain::entry::{Entry, EntryEvent};
+use skein_domain::id::{ConversationId, CountNo, IdempotencyKey, Millis, PolicyVersion, Revision, Seq, Shard, Uid};
+use skein_domain::port::{LogBus, LogEvent, LogRecord, LogSource};
+use skein_domain::trace::{Sampling, Trace};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+const ROOMS: i64 = 20;
+const MESSAGES: i64 = 10_000;
+
+/// Message `nth` of all, the next one of its room.
+fn message(nth: i64, trace: Option<Trace>) -> LogRecord {
+    let entry = Entry {
+        conversation: ConversationId(nth % ROOMS + 1),
+        seq: Seq(nth / ROOMS + 1),
+        revision: Revision(nth + 1),
+        count: CountNo(nth / ROOMS + 1),
+        at: Millis(1),
+        author: Uid(1),
+        key: IdempotencyKey::parse(&format!("k{nth}")).expect("a key"),
+        event: EntryEvent::Message { body: Some(Body::text("hi")), reply_to: None },
+    };
+    let event = LogEvent::Entry { entry, conversation_kind: Kind::Group, policy_version: PolicyVersion(1) };
+    LogRecord { shard: Shard(0), revision: Revision(nth + 1), event, trace }
+}
+
+async fn everything(config: &Config, count: usize) -> Vec<OwnedMessage> {
+    let mut client = config.client();
+    client.set("group.id", format!("{}-look", config.group)).set("auto.offset.reset", "earliest");
+    let consumer: StreamConsumer = client.create().expect("consumer");
+    consumer.subscribe(&[&config.topic]).expect("subscribe");
+    let reading = async {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.push(consumer.recv().await.expect("a record").detach());
+        }
+        all
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("all in time")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_conversation_is_one_partition_in_order_under_its_key() {
+    let config = config();
+    let bus = KafkaBus::open(&config).await.expect("bus");
+    let began = Instant::now();
+    for first in (0..MESSAGES).step_by(256) {
+        bus.publish((first..MESSAGES.min(first + 256)).map(|nth| message(nth, None)).collect()).await.expect("publish");
+    }
+    eprintln!("{MESSAGES} records in batches of 256, each acked: {:.0} a second", MESSAGES as f64 / began.elapsed().as_secs_f64());
+    let (mut places, mut last): (BTreeMap<String, BTreeSet<i32>>, BTreeMap<String, i64>) = Default::default();
+    for found in everything(&config, MESSAGES as usize).await {
+        let key = String::from_utf8(found.key().expect("a key").to_vec()).expect("text");
+        let record: LogRecord = serde_json::from_slice(found.payload().expect("a value")).expect("a record");
+        let LogEvent::Entry { entry, .. } = record.event else { panic!("only entries here") };
+        assert_eq!(key, format!("conversation:{}", entry.conversation));
+        assert!(found.headers().is_none_or(|headers| headers.count() == 0), "not traced");
+        places.entry(key.clone()).or_default().insert(found.partition());
+        let before = last.insert(key, entry.seq.0).unwrap_or_default();
+        assert_eq!(entry.seq.0, before + 1, "in order, once");
+    }
+    assert_eq!(places.len(), ROOMS as usize);
+    assert!(places.values().all(|partitions| partitions.len() == 1), "{places:?}");
+    assert!(places.values().flatten().collect::<BTreeSet<_>>().len() > 1, "several partitions carry them");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_goes_over_the_log_in_a_header_of_w3c() {
+    let config = config();
+    let bus = KafkaBus::open(&config).await.expect("bus");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
+    let hop = Sampling::of_share(1.0).begin().expect("a trace");
+    bus.publish(vec![message(0, Some(hop)), message(ROOMS, None)]).await.expect("publish");
+    let found = everything(&config, 2).await;
+    let headers = found[0].headers().expect("headers");
+    let header = headers.get_as::<str>(0).expect("text");
+    assert_eq!((header.key, header.value), ("traceparent", Some(hop.to_string().as_str())));
+    let records = read(&source, 2).await;
+    let traces: Vec<Option<Trace>> = records.iter().map(|taken| taken.record.as_ref().expect("a record").trace).collect();
+    assert_eq!(traces, [Some(hop), None]);
+
+    // Set aside and put back, it is still the same trace.
+    source.set_aside(&records[0], "no luck").await.expect("set aside");
+    let dead = crate::kafka::KafkaDeadLetters::new(&config, std::sync::Arc::new(bus));
+    assert_eq!(skein_domain::port::DeadLetters::replay(&dead, 10).await.expect("replay"), (1, 0));
+    assert_eq!(read(&source, 1).await[0].record.as_ref().expect("a record").trace, Some(hop));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_member_wakes_once_a_second() {
+    let config = config();
+    let source = KafkaSource::open(&config, "one").await.expect("source");
+    // Joining is not idling.
+    let bus = KafkaBus::open(&config).await.expect("bus");
+    bus.publish(vec![message(0, None)]).await.expect("publish");
+    read(&source, 1).await;
+    let (began, mut wakes) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_millis(3_200) {
+        assert!(source.next(64).await.expect("next").is_empty());
+        wakes += 1;
+    }
+    assert!((3..=4).contains(&wakes), "{wakes} in {:?}", began.elapsed());
+}

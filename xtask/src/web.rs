@@ -1,5 +1,6 @@
 //! The web client: built with npm, checked, and tested in a real browser.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::SystemTime;
 
@@ -26,13 +27,26 @@ pub fn test(steps: &mut Steps) -> Result<()> {
     steps.step("web: unit tests", || must_succeed(&mut npm(["test"]), "`cd web && npx vitest run -t <name>` repeats one test"))?;
     steps.step("web: browser tests", || {
         must_succeed(&mut cargo(["build", "--package", "skein-server"]), "fix the first error above")?;
-        let mut chromium = Command::new("node");
-        chromium.arg("scripts/chromium.mjs").current_dir(workspace_root().join("web"));
-        must_succeed(&mut chromium, "install Chromium, or name one in CHROMIUM")?;
+        chromium()?;
         let mut tests = npm(["run", "e2e"]);
         tests.env("SKEIN_WEB_BUILT", "1");
         must_succeed(&mut tests, "`cd web && npm run e2e -- -t <name>` repeats one test")
     })
+}
+
+/// The tests whose short forms are among the browser tests, in full, against the program at `binary`.
+pub fn long(binary: &Path) -> Result<()> {
+    install()?;
+    chromium()?;
+    let mut tests = npm(["run", "e2e", "--", "e2e/ui/long"]);
+    tests.env("SKEIN_SOAK", "1").env("SKEIN_BIN", binary);
+    must_succeed(&mut tests, "`cd web && SKEIN_SOAK=1 npm run e2e -- e2e/ui/long` repeats it")
+}
+
+fn chromium() -> Result<()> {
+    let mut chromium = Command::new("node");
+    chromium.arg("scripts/chromium.mjs").current_dir(workspace_root().join("web"));
+    must_succeed(&mut chromium, "install Chromium, or name one in CHROMIUM")
 }
 
 /// The packages of the lock file, unless they are there already.

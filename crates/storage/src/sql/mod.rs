@@ -35,12 +35,13 @@ mod user_log;
 mod views;
 pub(crate) mod writer;
 
+use horizon::Horizon;
 use readers::Readers;
 use recent::Recent;
-use horizon::Horizon;
 use replica::Replica;
 use shared::Shared;
 pub use shared::Stats;
+use skein_domain::id::{ConversationId, Uid};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use writer::Writer;
@@ -57,11 +58,11 @@ pub struct Store {
 struct Inner {
     parts: Parts,
     replica: Option<Replica>,
+    users: Horizon,
+    conversations: Horizon,
     running: Mutex<Option<Ending>>,
 }
 
-    users: Horizon,
-    conversations: Horizon,
 /// Waits for the engine's threads and lets go of what they held. Runs once, after the queue was closed.
 pub(crate) type Ending = Box<dyn FnOnce() + Send>;
 
@@ -100,9 +101,6 @@ impl Store {
         &self.inner.parts.readers
     }
 
-    pub(crate) fn replica(&self) -> Option<&Replica> {
-        self.inner.replica.as_ref()
-    }
     /// Whether there may be such a user.
     async fn may_be_user(&self, uid: Uid) -> bool {
         self.inner.users.reaches(uid.0, self.readers()).await
@@ -113,6 +111,9 @@ impl Store {
         self.inner.conversations.reaches(conversation.0, self.readers()).await
     }
 
+    pub(crate) fn replica(&self) -> Option<&Replica> {
+        self.inner.replica.as_ref()
+    }
 
     pub(crate) fn look_every(&self) -> Option<Duration> {
         self.inner.parts.look_every

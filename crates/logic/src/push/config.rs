@@ -21,6 +21,10 @@ impl Default for Config {
     }
 }
 
+/// Seconds between two heartbeats of a goim client, and how many it may miss.
+pub(super) const HEARTBEAT_S: i32 = 240;
+pub(super) const HEARTBEAT_MAX: i32 = 2;
+
 /// How far the operator opened goim's contracts, and what its clients are told.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Goim {

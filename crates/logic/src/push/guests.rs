@@ -3,7 +3,7 @@
 //! **Invariant:** a newer connection of a key takes the place of the older one everywhere, and the older one, ending later,
 //! changes nothing for it. What a guest claims to be is believed only where the operator said so.
 
-use super::config::Goim;
+use super::config::{Goim, HEARTBEAT_MAX, HEARTBEAT_S};
 use super::online::Online;
 use super::presence::{LiveRooms, Occupant};
 use super::token;
@@ -15,10 +15,6 @@ use skein_domain::port::{GuestRegistry, GuestRoute};
 use skein_domain::push::Control;
 use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
-
-/// Seconds between two heartbeats of a goim client, and how many it may miss.
-pub(super) const HEARTBEAT_S: i32 = 240;
-pub(super) const HEARTBEAT_MAX: i32 = 2;
 
 #[derive(Clone)]
 pub(crate) struct Guests {

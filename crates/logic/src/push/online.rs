@@ -4,8 +4,7 @@
 //! [`REPORT_LEASE_MS`].
 
 use super::balance::{self, Candidate};
-use super::config::Goim;
-use super::guests::{HEARTBEAT_MAX, HEARTBEAT_S};
+use super::config::{Goim, HEARTBEAT_MAX, HEARTBEAT_S};
 use super::keys::PushCaller;
 use skein_domain::Result;
 use skein_domain::id::{Millis, NodeId};

@@ -46,8 +46,14 @@ impl Schedule {
     async fn forever(&self, started: Millis) {
         loop {
             let outcome = match self.store.next_due().await {
-                Ok(None) => Ok(self.added.notified().await),
-                Ok(Some(due)) if due > self.clock.now() => Ok(self.wait(due).await),
+                Ok(None) => {
+                    self.added.notified().await;
+                    Ok(())
+                }
+                Ok(Some(due)) if due > self.clock.now() => {
+                    self.wait(due).await;
+                    Ok(())
+                }
                 Ok(Some(_)) => self.fire_due(started).await,
                 Err(error) => Err(error),
             };

@@ -1,14 +1,14 @@
 //! The push platform put together from logic's parts.
 
-use super::{Durable, Guests, Keys, LiveRooms, LiveSessions, Online, Pushes, Schedule, Transient};
 use crate::job::{Fanout, LiveDispatch, LiveIntake};
-use crate::service::Parts;
+use crate::parts::Parts;
+use crate::push::{Durable, Guests, Keys, LiveRooms, LiveSessions, Online, Pushes, Schedule, Transient};
 use crate::snapshots::Snapshots;
 use skein_domain::Limits;
 use std::sync::Arc;
 use tokio::sync::Notify;
 
-pub(crate) struct Platform {
+pub(super) struct Platform {
     pub pushes: Pushes,
     pub guests: Guests,
     pub live: LiveSessions,
@@ -19,7 +19,7 @@ pub(crate) struct Platform {
 }
 
 impl Platform {
-    pub(crate) fn new(parts: &Parts, fanout: &Fanout, snapshots: &Snapshots, limits: &Arc<Limits>) -> Self {
+    pub(super) fn new(parts: &Parts, fanout: &Fanout, snapshots: &Snapshots, limits: &Arc<Limits>) -> Self {
         let Parts { clock, guests, receipts, messages, config, pushes: store, .. } = parts;
         let goim = Arc::new(parts.goim.clone());
         let rooms = LiveRooms::new(config.push.presence_people);

@@ -26,16 +26,39 @@ pub(crate) trait Command: Send {
     }
 }
 
-pub(crate) struct Task<T, F> {
-    bytes: usize,
-    work: F,
+/// What a command answered last, and who waits for it.
+struct Answer<T> {
     result: Option<Result<T>>,
     caller: Option<oneshot::Sender<Result<T>>>,
 }
 
+impl<T> Answer<T> {
+    fn to(caller: oneshot::Sender<Result<T>>) -> Self {
+        Self { result: None, caller: Some(caller) }
+    }
+
+    fn give(&mut self) {
+        if let (Some(caller), Some(result)) = (self.caller.take(), self.result.take()) {
+            // A caller that went away does not want to know.
+            let _ = caller.send(result);
+        }
+    }
+
+    fn refuse(&mut self, error: Error) {
+        self.result = Some(Err(error));
+        self.give();
+    }
+}
+
+pub(crate) struct Task<T, F> {
+    bytes: usize,
+    work: F,
+    answer: Answer<T>,
+}
+
 impl<T, F> Task<T, F> {
     pub fn new(bytes: usize, work: F, caller: oneshot::Sender<Result<T>>) -> Self {
-        Self { bytes, work, result: None, caller: Some(caller) }
+        Self { bytes, work, answer: Answer::to(caller) }
     }
 }
 
@@ -50,39 +73,34 @@ where
 
     fn run(&mut self, transaction: &mut Transaction<'_>) -> std::result::Result<(), (Gravity, String)> {
         let (result, failed) = run_caught(|| (self.work)(transaction));
-        self.result = Some(result);
+        self.answer.result = Some(result);
         failed
     }
 
     fn answer(&mut self) {
-        if let (Some(caller), Some(result)) = (self.caller.take(), self.result.take()) {
-            // A caller that went away does not want to know.
-            let _ = caller.send(result);
-        }
+        self.answer.give();
     }
 
     fn refuse(&mut self, error: Error) {
-        self.result = Some(Err(error));
-        self.answer();
+        self.answer.refuse(error);
     }
 }
 
 /// The most frequent command, told apart from the others.
 pub(crate) struct AppendTask {
     pub draft: Draft,
-    result: Option<Result<Appended>>,
-    caller: Option<oneshot::Sender<Result<Appended>>>,
+    answer: Answer<Appended>,
 }
 
 impl AppendTask {
     pub fn new(draft: Draft, caller: oneshot::Sender<Result<Appended>>) -> Self {
-        Self { draft, result: None, caller: Some(caller) }
+        Self { draft, answer: Answer::to(caller) }
     }
 
     /// What became of it, run along with others.
     #[cfg(feature = "mysql")]
     pub fn settle(&mut self, result: Result<Appended>) {
-        self.result = Some(result);
+        self.answer.result = Some(result);
     }
 }
 
@@ -93,19 +111,16 @@ impl Command for AppendTask {
 
     fn run(&mut self, transaction: &mut Transaction<'_>) -> std::result::Result<(), (Gravity, String)> {
         let (result, failed) = run_caught(|| append::append(transaction, &self.draft));
-        self.result = Some(result);
+        self.answer.result = Some(result);
         failed
     }
 
     fn answer(&mut self) {
-        if let (Some(caller), Some(result)) = (self.caller.take(), self.result.take()) {
-            let _ = caller.send(result);
-        }
+        self.answer.give();
     }
 
     fn refuse(&mut self, error: Error) {
-        self.result = Some(Err(error));
-        self.answer();
+        self.answer.refuse(error);
     }
 
     #[cfg(feature = "mysql")]

@@ -17,6 +17,8 @@ pub(crate) mod engine;
 pub(crate) mod failure;
 mod horizon;
 mod items;
+#[cfg(test)]
+pub(crate) mod lab;
 mod messages;
 mod outbox;
 pub(crate) mod place;

@@ -2,23 +2,22 @@
 
 use super::{OpenError, Store};
 use crate::Config;
-use crate::conformance::{Backend, Ports, World};
+use crate::conformance::{Backend, Ports};
 use crate::sql::append::{self, Draft};
 use crate::sql::engine::params;
 use crate::sql::failure::Failure;
+use crate::sql::lab::{Held, Lab};
 use crate::sql::statements;
 use crate::sql::transaction::{Transaction, one};
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
 use skein_domain::body::Body;
 use skein_domain::entry::EntryEvent;
-use skein_domain::id::{IdempotencyKey, Millis, Seq, Uid};
+use skein_domain::id::{Millis, Seq, Uid};
 use skein_domain::port::{AccountStore, Append, MessageStore};
 use skein_domain::{Code, Error};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::SyncSender;
 use tempfile::TempDir;
 
 struct Sqlite {
@@ -43,85 +42,16 @@ impl Backend for Sqlite {
     }
 }
 
-mod conformance {
-    use super::Sqlite;
-    crate::message_store_suite!(Sqlite::new(1));
-    crate::conversation_store_suite!(Sqlite::new(1));
-    crate::contact_store_suite!(Sqlite::new(1));
-    crate::account_store_suite!(Sqlite::new(1));
-    crate::outbox_suite!(Sqlite::new(1));
-    crate::push_store_suite!(Sqlite::new(1));
-}
+crate::sql::lab::suites!(Sqlite);
 
-mod conformance_with_shards {
-    use super::Sqlite;
-    crate::message_store_suite!(Sqlite::new(3));
-    crate::conversation_store_suite!(Sqlite::new(3));
-    crate::contact_store_suite!(Sqlite::new(3));
-    crate::account_store_suite!(Sqlite::new(3));
-    crate::outbox_suite!(Sqlite::new(3));
-    crate::push_store_suite!(Sqlite::new(3));
-}
-
-/// A store with one group of one, and appends to it.
-struct Lab {
-    store: Store,
-    draft: Append,
-    backend: Sqlite,
-}
-
-impl Lab {
-    async fn new() -> Self {
-        let backend = Sqlite::new(1);
-        Self::on(backend.store(), backend).await
-    }
-
-    async fn on(store: Store, backend: Sqlite) -> Self {
-        struct Opened(Store);
-        #[async_trait]
-        impl Backend for Opened {
-            async fn open(&self) -> Ports {
-                Ports::of(self.0.clone())
-            }
-        }
-        let world = World::on(&Opened(store.clone())).await;
-        let ann = world.user("ann").await;
-        let group = world.group(ann, &[]).await;
-        let event = EntryEvent::Message { body: Some(Body::text("hi")), reply_to: None };
-        let draft = world.draft(group, ann, event).await;
-        Self { store, draft, backend }
-    }
-
-    fn append(&self, key: &str) -> Append {
-        Append { key: IdempotencyKey::parse(key).unwrap(), ..self.draft.clone() }
-    }
-}
-
-/// The writer sleeps over a command, as it does over a slow disk, while others gather.
-struct Held {
-    done: BoxFuture<'static, skein_domain::Result<bool>>,
-    wake: SyncSender<()>,
-}
-
-impl Held {
-    async fn new(store: &Store) -> Self {
-        let (wake, woken) = std::sync::mpsc::sync_channel::<()>(0);
-        let (started, has_started) = tokio::sync::oneshot::channel();
-        let mut started = Some(started);
-        let done = store.writer().submit(0, move |_| Ok(started.take().is_some_and(|s| s.send(()).is_ok()) && woken.recv().is_ok()));
-        has_started.await.unwrap();
-        Self { done, wake }
-    }
-
-    async fn release(self) {
-        self.wake.send(()).unwrap();
-        assert!(self.done.await.unwrap());
-    }
+async fn lab() -> (Lab, Sqlite) {
+    let backend = Sqlite::new(1);
+    (Lab::new(backend.store()).await, backend)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn commands_that_wait_share_a_commit() {
-    let lab = Lab::new().await;
+    let (lab, _backend) = lab().await;
     let held = Held::new(&lab.store).await;
     let before = lab.store.stats();
     let calls: Vec<_> = (0..256).map(|n| lab.store.append(lab.append(&format!("c{n}")))).collect();
@@ -136,7 +66,7 @@ async fn commands_that_wait_share_a_commit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_batch_is_bounded_in_bytes() {
-    let lab = Lab::new().await;
+    let (lab, _backend) = lab().await;
     let held = Held::new(&lab.store).await;
     let half_a_mebibyte = 512 * 1024;
     let before = lab.store.stats();
@@ -150,7 +80,7 @@ async fn a_batch_is_bounded_in_bytes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_bad_command_fails_alone() {
-    let lab = Lab::new().await;
+    let (lab, _backend) = lab().await;
     let held = Held::new(&lab.store).await;
     let store = &lab.store;
     let first = store.append(lab.append("one"));
@@ -178,12 +108,13 @@ async fn one_bad_command_fails_alone() {
     assert_eq!(broken.await.unwrap_err().code, Code::Internal);
     assert_eq!(panicked.await.unwrap_err().code, Code::Internal);
     assert_eq!(last.await.unwrap().seq, Seq(3), "the refused left no gap");
+    assert_eq!(lab.entries().await.len(), 3, "nothing of the others is left");
     assert_eq!(store.stats().commits, commits + 2, "they shared a commit");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_answers_busy() {
-    let lab = Lab::new().await;
+    let (lab, _backend) = lab().await;
     let held = Held::new(&lab.store).await;
     let waiting: Vec<_> = (0..8_192).map(|_| lab.store.writer().submit(0, |_| Ok(()))).collect();
     let refused = lab.store.append(lab.append("late")).await.unwrap_err();
@@ -198,7 +129,7 @@ async fn a_full_queue_answers_busy() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_refuses_and_the_store_goes_on() {
-    let lab = Lab::new().await;
+    let (lab, _backend) = lab().await;
     let set_pages = async |pages: &'static str| {
         let set = move |transaction: &mut Transaction<'_>| one(transaction.connection, pages, &[], |row| row.get::<i64>(0));
         lab.store.writer().submit(0, set).await.unwrap();
@@ -230,7 +161,7 @@ async fn after_an_io_error_nothing_is_acknowledged() {
         counted.fetch_add(1, Ordering::SeqCst);
     });
     let store = Store::open_with(backend.folder.path(), &backend.config, fatal).unwrap();
-    let lab = Lab::on(store, backend).await;
+    let lab = Lab::new(store).await;
     let held = Held::new(&lab.store).await;
     let good = lab.store.append(lab.append("good"));
     let failing = lab.store.writer().submit(0, |_| {
@@ -361,15 +292,15 @@ const MANY_ROWS: &[&str] = &[
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn checkpoints_keep_the_log_of_writes_small() {
-    let lab = Lab::new().await;
+    let (lab, backend) = lab().await;
     for round in 0..12 {
         let calls: Vec<_> = (0..500).map(|n| lab.store.append(lab.append(&format!("w{round}-{n}")))).collect();
         for call in calls {
             call.await.unwrap();
         }
     }
-    let wal = lab.backend.folder.path().join("skein.db-wal");
-    let database = lab.backend.folder.path().join("skein.db");
+    let wal = backend.folder.path().join("skein.db-wal");
+    let database = backend.folder.path().join("skein.db");
     // Without checkpoints the database file would not have grown at all.
     let grown = || std::fs::metadata(&database).unwrap().len() > 256 * 1024;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -382,7 +313,7 @@ async fn checkpoints_keep_the_log_of_writes_small() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn committed_numbers_match_the_rows() {
-    let lab = Lab::new().await;
+    let (lab, _backend) = lab().await;
     let appended = lab.store.append(lab.append("x")).await.unwrap();
     let row = lab.store.readers().read(|connection| {
         one(connection, "SELECT revision, published FROM shard WHERE id = 0", params![], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))
@@ -393,7 +324,7 @@ async fn committed_numbers_match_the_rows() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_acknowledged_is_in_the_files() {
-    let lab = Lab::new().await;
+    let (lab, backend) = lab().await;
     let mut last = lab.store.append(lab.append("c0")).await.unwrap();
     for n in 1..50 {
         last = lab.store.append(lab.append(&format!("c{n}"))).await.unwrap();
@@ -401,7 +332,7 @@ async fn what_was_acknowledged_is_in_the_files() {
     // As a crash leaves them: nothing was closed.
     let crashed = tempfile::tempdir().unwrap();
     for name in ["skein.db", "skein.db-wal"] {
-        std::fs::copy(lab.backend.folder.path().join(name), crashed.path().join(name)).unwrap();
+        std::fs::copy(backend.folder.path().join(name), crashed.path().join(name)).unwrap();
     }
     let store = Store::open(crashed.path(), &Config::default()).unwrap();
     let again = store.append(lab.append("c49")).await.unwrap();

@@ -5,17 +5,12 @@ mod plans;
 mod pool;
 mod trouble;
 
-use crate::conformance::{Backend, Ports, World};
+use crate::conformance::{Backend, Ports};
+use crate::sql::lab::{Held, Lab};
 use crate::{Config, MySqlConfig, Store};
 use async_trait::async_trait;
-use futures_util::future::BoxFuture;
-use skein_domain::body::Body;
-use skein_domain::entry::{Entry, EntryEvent};
-use skein_domain::id::{IdempotencyKey, Seq};
-use skein_domain::port::{Append, MessageStore};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::SyncSender;
 use xtask::services::{self, Service};
 
 /// Of the server all tests share, started if it is not running; without one every test here fails.
@@ -81,61 +76,6 @@ pub(super) fn connections_to(database: &Database) -> Vec<i64> {
     numbers(&format!("SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = '{}'", database.name))
 }
 
-/// A store with one group of one, and appends to it.
-pub(super) struct Lab {
-    pub store: Store,
-    pub draft: Append,
-}
-
-impl Lab {
-    pub async fn new(store: Store) -> Self {
-        struct Opened(Store);
-        #[async_trait]
-        impl Backend for Opened {
-            async fn open(&self) -> Ports {
-                Ports::of(self.0.clone())
-            }
-        }
-        let world = World::on(&Opened(store.clone())).await;
-        let ann = world.user("ann").await;
-        let group = world.group(ann, &[]).await;
-        let event = EntryEvent::Message { body: Some(Body::text("hi")), reply_to: None };
-        let draft = world.draft(group, ann, event).await;
-        Self { store, draft }
-    }
-
-    pub fn append(&self, key: &str) -> Append {
-        Append { key: IdempotencyKey::parse(key).unwrap(), ..self.draft.clone() }
-    }
-
-    /// All entries of the group.
-    pub async fn entries(&self) -> Vec<Entry> {
-        self.store.entries(self.draft.conversation, Seq(1), Seq(i64::MAX), 10_000).await.unwrap()
-    }
-}
-
-/// The writer sleeps over a command while others gather.
-pub(super) struct Held {
-    done: BoxFuture<'static, skein_domain::Result<bool>>,
-    wake: SyncSender<()>,
-}
-
-impl Held {
-    pub async fn new(store: &Store) -> Self {
-        let (wake, woken) = std::sync::mpsc::sync_channel::<()>(0);
-        let (started, has_started) = tokio::sync::oneshot::channel();
-        let mut started = Some(started);
-        let done = store.writer().submit(0, move |_| Ok(started.take().is_some_and(|s| s.send(()).is_ok()) && woken.recv().is_ok()));
-        has_started.await.unwrap();
-        Self { done, wake }
-    }
-
-    pub async fn release(self) {
-        self.wake.send(()).unwrap();
-        assert!(self.done.await.unwrap());
-    }
-}
-
 #[async_trait]
 impl Backend for Database {
     async fn open(&self) -> Ports {
@@ -143,22 +83,4 @@ impl Backend for Database {
     }
 }
 
-mod conformance {
-    use super::Database;
-    crate::message_store_suite!(Database::new(1));
-    crate::conversation_store_suite!(Database::new(1));
-    crate::contact_store_suite!(Database::new(1));
-    crate::account_store_suite!(Database::new(1));
-    crate::outbox_suite!(Database::new(1));
-    crate::push_store_suite!(Database::new(1));
-}
-
-mod conformance_with_shards {
-    use super::Database;
-    crate::message_store_suite!(Database::new(3));
-    crate::conversation_store_suite!(Database::new(3));
-    crate::contact_store_suite!(Database::new(3));
-    crate::account_store_suite!(Database::new(3));
-    crate::outbox_suite!(Database::new(3));
-    crate::push_store_suite!(Database::new(3));
-}
+crate::sql::lab::suites!(Database);

@@ -4,21 +4,22 @@
 //! `--config` names. An environment variable `SKEIN_<SECTION>__<KEY>` sets one key; its value is TOML, or else text.
 //! An unknown section or key is an error that names it.
 
-use crate::folder::CONFIG;
 use crate::roles::{Role, Roles};
 use anyhow::{Context, Result, ensure};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use skein_rpc::Trust;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub mod compat;
+mod layers;
 pub mod reference;
+mod sections;
+mod told;
 
-const ENV_PREFIX: &str = "SKEIN_";
-const ENV_SEPARATOR: &str = "__";
-const REDACTED: &str = "…";
+pub use layers::parse_value;
+pub use sections::{CometPeer, ListenConfig, NodeConfig, PeersConfig};
+
+use layers::{environment, merge, read_file, set};
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -51,100 +52,6 @@ pub struct Config {
     pub mail: crate::mail::Config,
     /// Logs, metrics, traces.
     pub telemetry: crate::telemetry::Config,
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct NodeConfig {
-    /// Name of the node, unique in a deployment.
-    pub name: String,
-    /// Roles to run; empty: all of them in this process.
-    pub roles: Vec<Role>,
-    /// Host name or address under which clients reach this node's Comet. Empty: the address it listens on.
-    pub public_host: String,
-    /// How long a stopping node waits for what is under way, in milliseconds.
-    pub drain_timeout_ms: u64,
-}
-
-impl Default for NodeConfig {
-    fn default() -> Self {
-        Self { name: "skein-1".into(), roles: vec![], public_host: String::new(), drain_timeout_ms: 10_000 }
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ListenConfig {
-    /// Public HTTP and WebSocket.
-    pub public: SocketAddr,
-    /// Long connections over TCP.
-    pub tcp: SocketAddr,
-    /// Push API and `POST /logic/verify` for other gateways; answers with an API key only.
-    pub push: SocketAddr,
-    /// Push API over gRPC; answers with an API key only. Closed until an address is set.
-    pub push_rpc: Option<SocketAddr>,
-    /// Health, readiness and metrics.
-    pub admin: SocketAddr,
-    /// Internal gRPC of role comet; closed when all roles run in one process.
-    pub comet_rpc: SocketAddr,
-    /// Internal gRPC of role logic; closed when all roles run in one process.
-    pub logic_rpc: SocketAddr,
-}
-
-impl Default for ListenConfig {
-    fn default() -> Self {
-        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self {
-            public: local(8080),
-            tcp: local(3101),
-            push: local(8090),
-            push_rpc: None,
-            admin: local(8070),
-            comet_rpc: local(50051),
-            logic_rpc: local(50052),
-        }
-    }
-}
-
-#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct PeersConfig {
-    /// Address of role logic, for a node without it: `http://host:50052`, or `https://` if that node has `[tls]`.
-    pub logic: String,
-    /// Comets in other processes: node name and address of their internal gRPC.
-    pub comets: Vec<CometPeer>,
-    /// File with the secret all processes of a deployment share. Empty: `<data>/internal.secret`, made at first start.
-    pub secret_file: PathBuf,
-    /// PEM file with the certificates of the authorities trusted for peers at `https` addresses. Empty: this node's own
-    /// `tls.certificate`.
-    pub ca_file: PathBuf,
-}
-
-impl PeersConfig {
-    /// Addresses this node calls, each with the key that names it.
-    pub fn addresses(&self) -> impl Iterator<Item = (String, &str)> {
-        let logic = (!self.logic.is_empty()).then(|| ("peers.logic".to_owned(), self.logic.as_str()));
-        logic.into_iter().chain(self.comets.iter().enumerate().map(|(nth, peer)| (format!("peers.comets[{nth}]"), peer.address.as_str())))
-    }
-
-    /// `None`: nobody is trusted, so that an `https` address cannot be called.
-    pub fn trust(&self, tls: &crate::tls::TlsConfig) -> Result<Option<Trust>> {
-        let file = if self.ca_file.as_os_str().is_empty() { &tls.certificate } else { &self.ca_file };
-        if file.as_os_str().is_empty() {
-            return Ok(None);
-        }
-        let pem = std::fs::read(file).with_context(|| format!("read the certificates trusted for peers, {}", file.display()))?;
-        Ok(Some(Trust::from_pem(pem)))
-    }
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CometPeer {
-    /// Name of the node, as in its own `node.name`.
-    pub node: String,
-    /// `http://host:50051`, or `https://` if that node has `[tls]`.
-    pub address: String,
 }
 
 impl Config {
@@ -200,120 +107,9 @@ impl Config {
         Ok(())
     }
 
-    /// For the log: every secret left out.
-    pub fn redacted(&self) -> String {
-        toml::to_string(&self.redacted_tree()).unwrap_or_default()
-    }
-
-    /// For the log, on one line: what is not as built in, every secret left out.
-    pub fn changed(&self) -> String {
-        let mut settings = Vec::new();
-        differing("", &self.redacted_tree(), &Config::default().redacted_tree(), &mut settings);
-        if settings.is_empty() { "all as built in".into() } else { settings.join(" ") }
-    }
-
-    fn redacted_tree(&self) -> toml::Value {
-        let mut tree = toml::Value::try_from(self).unwrap_or(toml::Value::Table(Default::default()));
-        redact(&mut tree);
-        tree
-    }
-
     /// Whether clients from other machines reach the public listener.
     pub fn is_public(&self) -> bool {
         !self.listen.public.ip().is_loopback()
-    }
-}
-
-fn read_file(data: &Path, file: Option<&Path>) -> Result<toml::Table> {
-    let path = file.map_or_else(|| data.join(CONFIG), Path::to_path_buf);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => text.parse().with_context(|| format!("read {}", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && file.is_none() => Ok(toml::Table::new()),
-        Err(error) => Err(error).with_context(|| format!("read {}", path.display())),
-    }
-}
-
-/// Variables with the separator only: others, such as SKEIN_PYTHON, are not configuration.
-fn environment(env: impl Iterator<Item = (String, String)>) -> Vec<(String, toml::Value)> {
-    let settings = env.filter_map(|(name, text)| {
-        let name = name.strip_prefix(ENV_PREFIX)?;
-        let path = name.contains(ENV_SEPARATOR).then(|| name.to_lowercase().replace(ENV_SEPARATOR, "."))?;
-        Some((path, parse_value(&text)))
-    });
-    settings.collect()
-}
-
-/// `8080`, `true`, `["gate"]` and `"text"` are TOML; anything else is text as it stands.
-pub fn parse_value(text: &str) -> toml::Value {
-    let parsed: Result<toml::Table, _> = format!("value = {text}").parse();
-    parsed.ok().and_then(|mut table| table.remove("value")).unwrap_or_else(|| toml::Value::String(text.to_owned()))
-}
-
-fn merge(tree: &mut toml::Table, over: toml::Table) {
-    for (key, value) in over {
-        match (tree.get_mut(&key), value) {
-            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => merge(below, above),
-            (_, value) => {
-                tree.insert(key, value);
-            }
-        }
-    }
-}
-
-fn set(tree: &mut toml::Table, path: &str, value: toml::Value) {
-    match path.split_once('.') {
-        None => {
-            tree.insert(path.to_owned(), value);
-        }
-        Some((section, rest)) => {
-            let entry = tree.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
-            if !entry.is_table() {
-                *entry = toml::Value::Table(toml::Table::new());
-            }
-            if let toml::Value::Table(section) = entry {
-                set(section, rest, value);
-            }
-        }
-    }
-}
-
-fn differing(path: &str, value: &toml::Value, default: &toml::Value, settings: &mut Vec<String>) {
-    match (value, default) {
-        (toml::Value::Table(table), toml::Value::Table(defaults)) => {
-            for (key, value) in table {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let default = defaults.get(key).unwrap_or(&toml::Value::Boolean(false));
-                differing(&path, value, default, settings);
-            }
-        }
-        (value, default) if value != default => settings.push(format!("{path}={value}")),
-        _ => {}
-    }
-}
-
-fn redact(value: &mut toml::Value) {
-    match value {
-        toml::Value::Table(table) => {
-            for (key, value) in table.iter_mut() {
-                let secret = ["password", "secret", "token", "key"].iter().any(|word| key.split('_').any(|part| part == *word));
-                match value {
-                    toml::Value::String(text) if secret && !text.is_empty() => *text = REDACTED.into(),
-                    other => redact(other),
-                }
-            }
-        }
-        toml::Value::Array(items) => items.iter_mut().for_each(redact),
-        toml::Value::String(text) => hide_user(text),
-        _ => {}
-    }
-}
-
-/// `scheme://user:password@host` without its user and password.
-fn hide_user(text: &mut String) {
-    let Some(from) = text.find("://").map(|at| at + 3) else { return };
-    let to = text[from..].find(['/', '?', '#']).map_or(text.len(), |at| from + at);
-    if let Some(at) = text[from..to].rfind('@') {
-        text.replace_range(from..from + at, REDACTED);
     }
 }
 

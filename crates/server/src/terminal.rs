@@ -13,6 +13,7 @@ pub mod chat;
 pub mod command;
 mod compose;
 pub mod input;
+pub mod intent;
 mod keys;
 pub mod lang;
 mod perform;

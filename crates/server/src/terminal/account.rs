@@ -14,7 +14,7 @@ use crossterm::event::{Event, KeyCode, KeyEventKind, KeyModifiers};
 use skein_sdk::{Client, Error, Purpose};
 
 use super::AccountArgs;
-use super::app::DISABLED;
+use super::intent::DISABLED;
 use super::lang::Lang;
 
 const PASSWORD: &str = "SKEIN_PASSWORD";

@@ -2,8 +2,9 @@
 
 use skein_sdk::{EchoState, Item, v1};
 
-use super::app::{App, Intent, Notice, Panel};
+use super::app::{App, Notice, Panel};
 use super::command::{self, Command, Target, Wrong};
+use super::intent::Intent;
 
 type Acted = Result<Vec<Intent>, String>;
 

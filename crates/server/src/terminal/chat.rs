@@ -20,7 +20,8 @@ use tokio::time::{Instant, MissedTickBehavior, sleep_until, timeout};
 
 use super::ChatArgs;
 use super::account::{self, Use};
-use super::app::{App, Intent, Link, Update};
+use super::app::App;
+use super::intent::{Intent, Link, Update};
 use super::screen::Screen;
 use super::time::Zone;
 use super::{perform, view};

@@ -3,8 +3,9 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use skein_sdk::Item;
 
-use super::app::{App, Focus, ITEMS_MAX, Intent, Notice, Panel, TYPING_TOLD_MS};
+use super::app::{App, Focus, ITEMS_MAX, Notice, Panel, TYPING_TOLD_MS};
 use super::command;
+use super::intent::Intent;
 
 /// Lines one page key scrolls.
 const PAGE_LINES: usize = 10;

@@ -4,7 +4,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use skein_sdk::{Client, Error, v1};
 
-use super::app::{Intent, Update};
+use super::intent::{Intent, Update};
 use super::lang::Lang;
 
 /// Rows of a list that are fetched; further ones are left out.

@@ -12,8 +12,9 @@ use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph};
 
-use super::app::{App, Focus, Link, Notice};
+use super::app::{App, Focus, Notice};
 use super::cells::{cut, fit, harmless_line, width};
+use super::intent::Link;
 
 /// Fewer columns have no room for two panes.
 const WIDE_COLUMNS: u16 = 64;

@@ -5,7 +5,8 @@ mod world;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use skein_sdk::{Echo, EchoState, Item, Person, v1};
-use skein_server::terminal::app::{Focus, Intent, Link, Panel, Update};
+use skein_server::terminal::app::{Focus, Panel};
+use skein_server::terminal::intent::{Intent, Link, Update};
 use skein_server::terminal::lang::Lang;
 use world::{App, BO, GROUP, ME, app, message, rows, screen};
 

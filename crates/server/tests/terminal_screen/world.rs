@@ -4,7 +4,7 @@ use ratatui::Terminal;
 use ratatui::backend::{Backend, TestBackend};
 use ratatui::buffer::Buffer;
 use skein_sdk::{Item, Person, v1};
-use skein_server::terminal::app::{Link, Update};
+use skein_server::terminal::intent::{Link, Update};
 use skein_server::terminal::lang::Lang;
 use skein_server::terminal::time::Zone;
 use skein_server::terminal::view;

@@ -8,8 +8,9 @@ use ratatui::widgets::Paragraph;
 use skein_sdk::{EchoState, Item, text_of, v1};
 
 use super::{ACCENT, BAD, DIM, GOOD, colour_of, heading};
-use crate::terminal::app::{App, Link, Open};
+use crate::terminal::app::{App, Open};
 use crate::terminal::cells::{cut, harmless, harmless_line, width, wrap};
+use crate::terminal::intent::Link;
 use crate::terminal::time::Day;
 
 /// Messages of one author within this time stand under one name.

@@ -98,11 +98,6 @@ close_codes! {
 }
 
 impl CloseCode {
-    /// What to do after a close frame with this number, known or not.
-    pub fn advice_for(number: u16) -> Advice {
-        CloseCode::from_number(number).map_or(Advice::Reconnect, CloseCode::advice)
-    }
-
     /// The push that goes ahead of a close on TCP.
     pub fn to_error(self) -> v1::Error {
         v1::Error { code: self.name().to_owned(), message: self.meaning().to_owned(), ..v1::Error::default() }

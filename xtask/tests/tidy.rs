@@ -32,6 +32,7 @@ macro_rules! rules {
 
 rules! {
     crates_depend_only_along_the_arrows: "arrows",
+    modules_are_layers: "layers",
     crates_open_with_a_head: "crate heads",
     nothing_unfinished_is_left: "forbidden words",
     files_hold_one_idea: "file length",

@@ -6,10 +6,12 @@
 //! **Invariant:** files are found by walking the tree, not by asking git: a file that is not committed yet is judged, too.
 
 mod arrows;
+mod layers;
 mod links;
 mod requirements;
 mod rust_text;
 mod sources;
+mod uses;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ pub struct Rule {
 
 pub const RULES: &[Rule] = &[
     Rule { name: "arrows", check: arrows::check },
+    Rule { name: "layers", check: layers::check },
     Rule { name: "crate heads", check: sources::check_crate_heads },
     Rule { name: "forbidden words", check: sources::check_forbidden_words },
     Rule { name: "file length", check: sources::check_file_length },

@@ -10,7 +10,7 @@ use crate::command::{cargo, must_succeed, target_folder};
 const PROFILE: &str = "quick";
 
 /// What is measured when nothing is named.
-const SCENARIOS: &[&str] = &["send", "idle", "push"];
+const SCENARIOS: &[&str] = &["send", "engines", "idle", "push"];
 
 /// Builds the server and the load generator alike, then measures with `arguments`: a scenario and its settings.
 pub fn bench(arguments: &[String]) -> Result<()> {

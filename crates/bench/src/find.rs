@@ -2,6 +2,7 @@
 //!
 //! The scan has no request, no store and no profile to answer, only the comparisons; it grows with the number of people.
 
+use crate::report::{self, count};
 use anyhow::{Context, Result, ensure};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use hdrhistogram::Histogram;
@@ -46,15 +47,11 @@ pub async fn run(plan: &Plan, folder: &Path) -> Result<Vec<Row>> {
 }
 
 pub fn table(rows: &[Row]) -> String {
-    let mut table = "people  | search p50 us | p99 us | scan in memory p50 us | p99 us\n".to_owned();
-    table += "-------:|--------------:|-------:|----------------------:|------:\n";
-    for row in rows {
-        table += &format!(
-            "{:>7} | {:>13} | {:>6} | {:>21} | {:>6}\n",
-            row.people, row.search_p50_us, row.search_p99_us, row.scan_p50_us, row.scan_p99_us
-        );
-    }
-    table
+    let cells = |row: &Row| {
+        let Row { people, search_p50_us, search_p99_us, scan_p50_us, scan_p99_us } = *row;
+        [people as u64, search_p50_us, search_p99_us, scan_p50_us, scan_p99_us].map(|number| count(number as f64))
+    };
+    report::table(["people", "search p50 µs", "p99 µs", "scan in memory p50 µs", "p99 µs"], &rows.iter().map(cells).collect::<Vec<_>>())
 }
 
 async fn one(people: usize, searches: usize, data: &Path) -> Result<Row> {

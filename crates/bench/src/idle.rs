@@ -5,6 +5,7 @@
 //!
 //! **Invariant:** a connection that ends or is not answered is an error of the run, not a smaller number.
 
+use crate::report::{self, count, figure, ms};
 use crate::usage::Usage;
 use anyhow::{Context, Result, bail};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -25,6 +26,8 @@ use tokio::task::JoinSet;
 
 /// Log-ins under way at once.
 const AT_ONCE: usize = 64;
+/// Users made at once, so that they share commits.
+const SEEDED_AT_ONCE: usize = 256;
 /// A heartbeat unanswered for so long is lost.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -60,27 +63,36 @@ pub async fn run(plan: &Plan, folder: &Path) -> Result<Vec<Row>> {
 }
 
 pub fn table(rows: &[Row]) -> String {
-    let mut table =
-        "what            | connections | connects/s | CPU us/connect | RSS B/conn |   beats |  p50 ms |  p99 ms |  max ms | CPU us/beat\n"
-            .to_owned();
-    table +=
-        "----------------|------------:|-----------:|---------------:|-----------:|--------:|--------:|--------:|--------:|-----------:\n";
-    for row in rows {
-        table += &format!(
-            "{:<15} | {:>11} | {:>10.0} | {:>14.0} | {:>10.0} | {:>7} | {:>7.2} | {:>7.2} | {:>7.2} | {:>11.1}\n",
-            row.what,
-            row.connections,
-            row.connects_per_second,
-            row.cpu_us_per_connect,
-            row.resident_bytes_per_connection,
-            row.beats,
-            row.p50_ms,
-            row.p99_ms,
-            row.max_ms,
-            row.cpu_us_per_beat
-        );
+    let titles = [
+        "what",
+        "connections",
+        "log-ins/s",
+        "CPU µs a log-in",
+        "RSS bytes a connection",
+        "beats",
+        "p50 ms",
+        "p99 ms",
+        "max ms",
+        "CPU µs a beat",
+    ];
+    report::table(titles, &rows.iter().map(Row::cells).collect::<Vec<_>>())
+}
+
+impl Row {
+    fn cells(&self) -> [String; 10] {
+        [
+            self.what.to_owned(),
+            count(self.connections as f64),
+            count(self.connects_per_second),
+            count(self.cpu_us_per_connect),
+            count(self.resident_bytes_per_connection),
+            count(self.beats as f64),
+            figure(self.p50_ms),
+            figure(self.p99_ms),
+            figure(self.max_ms),
+            figure(self.cpu_us_per_beat),
+        ]
     }
-    table
 }
 
 async fn skein(what: &'static str, transport: Transport, plan: &Plan, folder: &Path) -> Result<Row> {
@@ -94,18 +106,13 @@ async fn skein(what: &'static str, transport: Transport, plan: &Plan, folder: &P
     Ok(row)
 }
 
-/// Ten sessions a user: more would end the oldest.
+/// A user for each connection.
 async fn seed(data: &Path, connections: usize) -> Result<Vec<String>> {
     let seed = Seed::open(data)?;
-    let mut tokens = Vec::with_capacity(connections);
-    for user in 0..connections.div_ceil(DeviceClass::CLI_SESSIONS_MAX) {
-        let uid = seed.user(&format!("idle-{user}")).await?;
-        for _ in 0..DeviceClass::CLI_SESSIONS_MAX.min(connections - tokens.len()) {
-            tokens.push(seed.session(uid, DeviceClass::Cli).await?);
-        }
-    }
+    let token = async |nth: usize| anyhow::Ok(seed.session(seed.user(&format!("idle-{nth}")).await?, DeviceClass::Cli).await?);
+    let tokens = stream::iter(0..connections).map(token).buffered(SEEDED_AT_ONCE).try_collect().await;
     seed.close();
-    Ok(tokens)
+    tokens
 }
 
 /// Something that can be asked whether it is there.
@@ -158,7 +165,6 @@ async fn measure<T, B: Beats>(
         latency_us.add(tally.context("a connection's task failed")??)?;
     }
     let after = Usage::of(pid)?;
-    let ms = |us: u64| us as f64 / 1e3;
     let per_connection = |total: f64| total / count as f64;
     Ok(Row {
         what,
@@ -167,9 +173,9 @@ async fn measure<T, B: Beats>(
         cpu_us_per_connect: per_connection((connected.cpu - idle.cpu).as_secs_f64() * 1e6),
         resident_bytes_per_connection: per_connection((after.resident_kib.saturating_sub(idle.resident_kib) * 1024) as f64),
         beats: latency_us.len(),
-        p50_ms: ms(latency_us.value_at_quantile(0.5)),
-        p99_ms: ms(latency_us.value_at_quantile(0.99)),
-        max_ms: ms(latency_us.max()),
+        p50_ms: ms(&latency_us, 0.5),
+        p99_ms: ms(&latency_us, 0.99),
+        max_ms: ms(&latency_us, 1.0),
         cpu_us_per_beat: (after.cpu - connected.cpu).as_secs_f64() * 1e6 / latency_us.len().max(1) as f64,
     })
 }

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
-use skein_bench::{find, idle, push, send};
+use skein_bench::{engines, find, idle, push, send};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -33,6 +33,18 @@ enum What {
         /// Replace the disk's sync by a delay of so many milliseconds.
         #[arg(long)]
         sync_delay_ms: Option<f64>,
+    },
+    /// The same on SQLite, on MariaDB, and on MariaDB with Redis and Kafka, beside what these engines do alone.
+    Engines {
+        /// Numbers of senders, one run each.
+        #[arg(long, value_delimiter = ',', default_value = "1,100,1000")]
+        senders: Vec<usize>,
+        /// Length of each run, after a second of warming up.
+        #[arg(long, default_value_t = 5.0)]
+        seconds: f64,
+        /// Speeds of the disk, one after the other: what a sync takes; 0 is the disk's own.
+        #[arg(long, value_delimiter = ',', default_value = "0,2,10")]
+        sync_ms: Vec<f64>,
     },
     /// Idle connections: memory, log-ins, heartbeats, beside a bare echo server.
     Idle {
@@ -66,6 +78,15 @@ enum What {
     /// The reference of `idle`, in a process of its own.
     #[command(hide = true)]
     Echo,
+    /// A reference of `engines`, in a process of its own: prints rows per second.
+    #[command(hide = true)]
+    Insert {
+        target: String,
+        #[arg(long)]
+        rows_per_commit: usize,
+        #[arg(long)]
+        seconds: f64,
+    },
 }
 
 #[tokio::main]
@@ -78,6 +99,17 @@ async fn main() -> Result<()> {
             let plan = send::Plan { senders, time: Duration::from_secs(seconds), sync_delay };
             let report = send::run(&plan, &folder).await?;
             tell(&report.table(), &report, json.as_deref())
+        }
+        What::Engines { senders, seconds, sync_ms } => {
+            let syncs = sync_ms.into_iter().map(|ms| (ms > 0.0).then(|| Duration::from_secs_f64(ms / 1e3))).collect();
+            let plan = engines::Plan { senders, time: Duration::from_secs_f64(seconds), syncs };
+            let report = engines::run(&plan, &folder).await?;
+            let chart = folder.join("engines.svg");
+            std::fs::write(&chart, report.chart()).with_context(|| format!("write {}", chart.display()))?;
+            let numbers = json.unwrap_or_else(|| folder.join("engines.json"));
+            tell(&report.table(), &report, Some(&numbers))?;
+            println!("\n{} and {} hold the same, to look at and to compare", chart.display(), numbers.display());
+            Ok(())
         }
         What::Idle { connections, seconds, beat_seconds } => {
             let plan = idle::Plan { connections, time: Duration::from_secs(seconds), beat: Duration::from_secs(beat_seconds) };
@@ -94,6 +126,11 @@ async fn main() -> Result<()> {
             tell(&find::table(&rows), &rows, json.as_deref())
         }
         What::Echo => idle::serve_echo().await,
+        What::Insert { target, rows_per_commit, seconds } => {
+            let target = engines::insert::Target::parse(&target);
+            println!("{}", engines::insert::run(&target, rows_per_commit, Duration::from_secs_f64(seconds)).await?);
+            Ok(())
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One live room full of guests, and a tool that pushes into it: nothing lost, nothing twice, nothing out of order, and how
 //! long it takes until the last receiver has a message.
 
+use crate::report::{self, count, figure, ms};
 use crate::usage::Usage;
 use anyhow::{Context, Result, ensure};
 use hdrhistogram::Histogram;
@@ -50,7 +51,6 @@ pub async fn run(plan: &Plan, folder: &Path) -> Result<Row> {
     ensure!(heard.lost == 0, "{} messages were lost", heard.lost);
     ensure!(heard.doubled_or_late == 0, "{} messages came twice or late", heard.doubled_or_late);
     let (last, answered) = (histogram(&heard.last_receiver)?, histogram(&heard.answered)?);
-    let ms = |of: &Histogram<u64>, quantile| of.value_at_quantile(quantile) as f64 / 1e3;
     Ok(Row {
         receivers: plan.receivers,
         per_second: plan.per_second,
@@ -78,25 +78,35 @@ fn histogram(times: &[Duration]) -> Result<Histogram<u64>> {
 }
 
 pub fn table(row: &Row) -> String {
-    let mut table =
-        "receivers | msg/s |     heard | lost | twice/late |  heard/s | last p50 ms | last p99 ms | last max ms | call p50 ms | call p99 ms | CPU us/heard | RSS MiB\n"
-            .to_owned();
-    table += "---------:|------:|----------:|-----:|-----------:|---------:|------------:|------------:|------------:|------------:|------------:|-------------:|-------:\n";
-    table += &format!(
-        "{:>9} | {:>5} | {:>9} | {:>4} | {:>10} | {:>8.0} | {:>11.2} | {:>11.2} | {:>11.2} | {:>11.2} | {:>11.2} | {:>12.2} | {:>7.1}\n",
-        row.receivers,
-        row.per_second,
-        row.heard,
-        row.lost,
-        row.doubled_or_late,
-        row.heard_per_second,
-        row.last_receiver_p50_ms,
-        row.last_receiver_p99_ms,
-        row.last_receiver_max_ms,
-        row.answered_p50_ms,
-        row.answered_p99_ms,
-        row.cpu_us_per_heard,
-        row.resident_mib
-    );
-    table
+    let titles = [
+        "receivers",
+        "msg/s",
+        "heard",
+        "lost",
+        "twice or late",
+        "heard/s",
+        "last p50 ms",
+        "p99 ms",
+        "max ms",
+        "call p50 ms",
+        "p99 ms",
+        "CPU µs/heard",
+        "RSS MiB",
+    ];
+    let cells = [
+        count(row.receivers as f64),
+        count(row.per_second.into()),
+        count(row.heard as f64),
+        count(row.lost as f64),
+        count(row.doubled_or_late as f64),
+        count(row.heard_per_second),
+        figure(row.last_receiver_p50_ms),
+        figure(row.last_receiver_p99_ms),
+        figure(row.last_receiver_max_ms),
+        figure(row.answered_p50_ms),
+        figure(row.answered_p99_ms),
+        figure(row.cpu_us_per_heard),
+        count(row.resident_mib),
+    ];
+    report::table(titles, &[cells])
 }

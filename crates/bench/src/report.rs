@@ -1,71 +1,68 @@
-//! A table for people, JSON for whoever compares.
+//! What a run prints: tables in Markdown, so that they can go into the docs as they are, and numbers for whoever compares.
 
-use serde::Serialize;
+use hdrhistogram::Histogram;
 
-#[derive(Debug, Clone, Serialize)]
-pub struct Row {
-    pub senders: usize,
-    pub seconds: f64,
-    pub acked: u64,
-    pub acked_per_second: f64,
-    /// Acked messages per sync that a lone writer of the same disk could have made in that time.
-    pub per_reference_sync: f64,
-    pub p50_ms: f64,
-    pub p99_ms: f64,
-    pub max_ms: f64,
-    /// Pushes that receivers heard: each acked message once, unless a queue ran over.
-    pub delivered: u64,
-    /// From the call of the sender to the connection of the receiver.
-    pub delivery_p50_ms: f64,
-    pub delivery_p99_ms: f64,
-    pub errors: u64,
-    pub server_cpu_us_per_ack: f64,
-    pub server_resident_mib: f64,
+/// Columns are as wide as their widest cell; all but the first stand to the right.
+pub fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([titles[column].chars().count(), 3]).max().unwrap_or(3)
+    };
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().enumerate().map(|(column, cell)| match column {
+            0 => format!("{cell:<width$}", width = width(column)),
+            _ => format!("{cell:>width$}", width = width(column)),
+        });
+        format!("| {} |\n", padded.collect::<Vec<_>>().join(" | "))
+    };
+    let rule: [String; N] = std::array::from_fn(|column| match column {
+        0 => "-".repeat(width(column)),
+        _ => format!("{}:", "-".repeat(width(column) - 1)),
+    });
+    let head = line(titles) + &line(rule.each_ref().map(String::as_str));
+    rows.iter().fold(head, |table, row| table + &line(row.each_ref().map(String::as_str)))
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub struct Report {
-    pub sync_ms: f64,
-    pub added_delay_ms: f64,
-    pub cores: usize,
-    pub rows: Vec<Row>,
-}
-
-impl Report {
-    pub fn table(&self) -> String {
-        let mut table = format!(
-            "disk: {:.3} ms a sync{}; {} cores shared by server and load\n\n",
-            self.sync_ms,
-            if self.added_delay_ms > 0.0 {
-                format!(" (real syncs replaced by a delay of {} ms)", self.added_delay_ms)
-            } else {
-                String::new()
-            },
-            self.cores
-        );
-        table +=
-            "senders |  acked/s | per sync |  p50 ms |  p99 ms |  max ms | delivered | p50 ms | p99 ms | CPU us/ack | RSS MiB | errors\n";
-        table +=
-            "-------:|---------:|---------:|--------:|--------:|--------:|----------:|-------:|-------:|-----------:|--------:|------:\n";
-        let widest = self.rows.iter().map(|row| row.acked_per_second).fold(1.0, f64::max);
-        for row in &self.rows {
-            let bar = "▇".repeat((row.acked_per_second / widest * 24.0).round() as usize);
-            table += &format!(
-                "{:>7} | {:>8.0} | {:>8.1} | {:>7.2} | {:>7.2} | {:>7.2} | {:>9} | {:>6.2} | {:>6.2} | {:>10.1} | {:>7.1} | {:>6}  {bar}\n",
-                row.senders,
-                row.acked_per_second,
-                row.per_reference_sync,
-                row.p50_ms,
-                row.p99_ms,
-                row.max_ms,
-                row.delivered,
-                row.delivery_p50_ms,
-                row.delivery_p99_ms,
-                row.server_cpu_us_per_ack,
-                row.server_resident_mib,
-                row.errors
-            );
+/// Whole, with its thousands apart: `12,337`.
+pub fn count(number: f64) -> String {
+    let digits = format!("{:.0}", number.max(0.0));
+    let mut apart = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth) % 3 == 0 {
+            apart.push(',');
         }
-        table
+        apart.push(digit);
+    }
+    apart
+}
+
+/// To about three digits: `0.58`, `7.03`, `40.8`, `1,106`.
+pub fn figure(number: f64) -> String {
+    match number {
+        n if n < 10.0 => format!("{n:.2}"),
+        n if n < 100.0 => format!("{n:.1}"),
+        n => count(n),
+    }
+}
+
+/// Of a histogram of microseconds.
+pub fn ms(of_us: &Histogram<u64>, quantile: f64) -> f64 {
+    of_us.value_at_quantile(quantile) as f64 / 1e3
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{count, figure, table};
+
+    #[test]
+    fn numbers_have_three_digits_and_their_thousands_apart() {
+        assert_eq!([0.0, 999.4, 1_000.0, 12_337.0, 1_234_567.0].map(count), ["0", "999", "1,000", "12,337", "1,234,567"]);
+        assert_eq!([0.584, 7.03, 40.83, 114.4, 1_106.0].map(figure), ["0.58", "7.03", "40.8", "114", "1,106"]);
+    }
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let rows = [["a".to_owned(), "1,000".to_owned()], ["消息".to_owned(), "2".to_owned()]];
+        assert_eq!(table(["what", "n"], &rows), "| what |     n |\n| ---- | ----: |\n| a    | 1,000 |\n| 消息   |     2 |\n");
     }
 }

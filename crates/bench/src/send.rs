@@ -1,30 +1,15 @@
-//! Durable acked messages per second: each sender sends, waits for the ack, and sends again. The friend it writes to is
-//! connected, too: from the call to the push there is the time of delivery.
+//! Durable acked messages per second on the data folder alone, beside the disk's own speed.
 
+use crate::load::{self, Outcome, Pauses};
 use crate::reference::sync_time;
-use crate::report::{Report, Row};
-use crate::usage::Usage;
+use crate::report::{self, count, figure, ms};
 use anyhow::{Context, Result};
-use hdrhistogram::Histogram;
-use skein_domain::account::DeviceClass;
-use skein_domain::id::ConversationId;
-use skein_protocol::{Push, Reply, Request, v1};
-use skein_sdk::connection::{Address, Auth, Connection, Pushes, Scheme};
-use skein_testkit::powercut::PowerCut;
+use serde::Serialize;
+use skein_testkit::powercut::{self, PowerCut};
 use skein_testkit::seed::Seed;
 use skein_testkit::server::{Options, ServerProcess};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-use tokio::task::JoinSet;
-
-const TEXT: &str = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。";
-const WARM_UP: Duration = Duration::from_secs(1);
-/// What is not delivered so long after the last ack is told as lost.
-const LAST_PUSHES: Duration = Duration::from_secs(10);
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// What took longer is counted as this.
-const LATENCY_US_MAX: u64 = 60_000_000;
+use std::time::Duration;
 
 pub struct Plan {
     pub senders: Vec<usize>,
@@ -33,10 +18,34 @@ pub struct Plan {
     pub sync_delay: Option<Duration>,
 }
 
-/// Somebody of a pair of friends.
-struct Person {
-    token: String,
-    conversation: ConversationId,
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    pub senders: usize,
+    pub acked_per_second: f64,
+    /// Acked messages per sync that a lone writer of the same disk could have made in that time.
+    pub per_reference_sync: f64,
+    pub p50_ms: f64,
+    pub p99_ms: f64,
+    pub max_ms: f64,
+    /// Pushes that receivers heard: each acked message once, unless a queue ran over.
+    pub delivered: u64,
+    pub acked: u64,
+    /// From the call of the sender to the connection of the receiver.
+    pub delivery_p50_ms: f64,
+    pub delivery_p99_ms: f64,
+    pub errors: u64,
+    pub server_cpu_us_per_ack: f64,
+    pub load_cpu_us_per_ack: f64,
+    pub server_resident_mib: f64,
+    pub pauses: Pauses,
+}
+
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub sync_ms: f64,
+    pub added_delay_ms: f64,
+    pub cores: usize,
+    pub rows: Vec<Row>,
 }
 
 /// Runs each number of senders on a fresh data folder below `folder`.
@@ -47,197 +56,111 @@ pub async fn run(plan: &Plan, folder: &Path) -> Result<Report> {
     for &senders in &plan.senders {
         eprintln!("{senders} senders for {:?} …", plan.time);
         let folder = tempfile::tempdir_in(folder).context("make a data folder")?;
-        rows.push(one(senders, plan, reference, folder.path()).await?);
+        rows.push(Row::of(&one(senders, plan, folder.path()).await?, reference));
     }
     let added_delay_ms = plan.sync_delay.map_or(0.0, |delay| delay.as_secs_f64() * 1e3);
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Report { sync_ms: sync.as_secs_f64() * 1e3, added_delay_ms, cores, rows })
 }
 
-async fn one(count: usize, plan: &Plan, reference: Duration, folder: &Path) -> Result<Row> {
+async fn one(senders: usize, plan: &Plan, folder: &Path) -> Result<Outcome> {
     let data = folder.join("data");
-    let people = seed(&data, count).await?;
-    let mut server = start(&data, folder, plan.sync_delay).await?;
-    let tcp = server.endpoints()?.tcp;
-    let address = Address { scheme: Scheme::Tcp, host: tcp.ip().to_string(), port: tcp.port(), path: String::new() };
-
-    let mut connections = Vec::with_capacity(people.len());
-    for Person { token, conversation } in people {
-        let (connection, pushes, _) = Connection::connect(&address, Auth::Token(token)).await.context("connect somebody")?;
-        connections.push((connection, pushes, conversation));
-    }
-    let begin = Instant::now() + WARM_UP;
-    let (mut tasks, delivered) = (JoinSet::new(), Arc::new(Delivered::since(begin)?));
-    // Without a sender: who hears the last of an odd number. Held, so that it stays.
-    let mut silent = Vec::new();
-    for (index, (connection, pushes, conversation)) in connections.into_iter().enumerate() {
-        tokio::spawn(listen(pushes, index, delivered.clone()));
-        if index < count {
-            tasks.spawn(send_until(connection, index, conversation, begin, begin + plan.time));
-        } else {
-            silent.push(connection);
-        }
-    }
-    tokio::time::sleep_until(begin.into()).await;
-    let before = Usage::of(server.pid())?;
-    let mut total = Tally::new()?;
-    let mut connected = Vec::with_capacity(count);
-    while let Some(ended) = tasks.join_next().await {
-        let (tally, connection) = ended.context("a sender failed")??;
-        total.add(tally)?;
-        connected.push(connection);
-    }
-    let after = Usage::of(server.pid())?;
-    let delivery = delivered.all(total.latency_us.len()).await;
-    server.terminate().await?;
-
-    let seconds = plan.time.as_secs_f64();
-    let acked_per_second = total.latency_us.len() as f64 / seconds;
-    let ms = |us: u64| us as f64 / 1e3;
-    Ok(Row {
-        senders: count,
-        seconds,
-        acked: total.latency_us.len(),
-        acked_per_second,
-        per_reference_sync: acked_per_second * reference.as_secs_f64(),
-        p50_ms: ms(total.latency_us.value_at_quantile(0.5)),
-        p99_ms: ms(total.latency_us.value_at_quantile(0.99)),
-        max_ms: ms(total.latency_us.max()),
-        delivered: delivery.len(),
-        delivery_p50_ms: ms(delivery.value_at_quantile(0.5)),
-        delivery_p99_ms: ms(delivery.value_at_quantile(0.99)),
-        errors: total.errors,
-        server_cpu_us_per_ack: (after.cpu - before.cpu).as_secs_f64() * 1e6 / total.sent.max(1) as f64,
-        server_resident_mib: after.resident_kib as f64 / 1024.0,
-    })
-}
-
-/// Pairs of friends, enough for so many senders; each speaks in the direct conversation with its neighbour.
-async fn seed(data: &Path, count: usize) -> Result<Vec<Person>> {
-    let seed = Seed::open(data)?;
-    let mut people = Vec::with_capacity(count + 1);
-    for pair in 0..count.div_ceil(2) {
-        let (left, right) = (seed.user(&format!("left-{pair}")).await?, seed.user(&format!("right-{pair}")).await?);
-        seed.befriend(left, right).await?;
-        let conversation = seed.direct(left, right).await?;
-        for uid in [left, right] {
-            people.push(Person { token: seed.session(uid, DeviceClass::Cli).await?, conversation });
-        }
-    }
+    let seed = Seed::open(&data)?;
+    let people = load::seed(&seed, senders).await?;
     seed.close();
-    Ok(people)
-}
-
-async fn start(data: &Path, folder: &Path, sync_delay: Option<Duration>) -> Result<ServerProcess> {
-    // What a bench measures must not be the limits of one user.
-    let mut options = Options::on(data)
-        .set("telemetry.log", "warn")
-        .set("logic.sends.burst", 1_000_000_000)
-        .set("logic.sends.every_ms", 1)
-        .set("comet.commands_per_second", 1_000_000)
-        .set("comet.commands_burst", 1_000_000);
-    if let Some(fsync_delay) = sync_delay {
-        let power = PowerCut::new(data, &folder.join("journal"))?;
-        options.power = Some((
-            power,
-            skein_testkit::powercut::Options { fsync_delay, skip_real_fsync: true, keep_nothing: true, ..Default::default() },
-        ));
+    let mut options = load::unlimited(Options::on(&data));
+    if let Some(delay) = plan.sync_delay {
+        options.power = Some((PowerCut::new(&data, &folder.join("journal"))?, instead_of_syncs(delay)));
     }
-    ServerProcess::start(options).await
+    let mut server = ServerProcess::start(options).await?;
+    let outcome = load::run(&server, people, senders, plan.time).await?;
+    server.terminate().await?;
+    Ok(outcome)
 }
 
-async fn send_until(
-    connection: Connection,
-    index: usize,
-    conversation: ConversationId,
-    begin: Instant,
-    end: Instant,
-) -> Result<(Tally, Connection)> {
-    let mut tally = Tally::new()?;
-    for number in 0.. {
-        let start = Instant::now();
-        if start >= end {
-            break;
-        }
-        // The receiver reads from the key who began when; 0: during the warm-up.
-        let begun_us = start.saturating_duration_since(begin).as_micros();
-        let outcome = connection.request(Request::Send(message(conversation, format!("{index}-{number}-{begun_us}")))).await;
-        if start < begin {
-            continue;
-        }
-        tally.sent += 1;
-        match outcome {
-            Ok(Reply::Ack(_)) => tally.latency_us.record(start.elapsed().as_micros() as u64)?,
-            _ => tally.errors += 1,
+/// Every sync of a process takes this long, and does nothing else; what files held is not kept.
+pub fn instead_of_syncs(delay: Duration) -> powercut::Options {
+    powercut::Options { fsync_delay: delay, skip_real_fsync: true, keep_nothing: true, ..powercut::Options::default() }
+}
+
+impl Row {
+    fn of(outcome: &Outcome, reference: Duration) -> Self {
+        Self {
+            senders: outcome.senders,
+            acked_per_second: outcome.acked_per_second(),
+            per_reference_sync: outcome.acked_per_second() * reference.as_secs_f64(),
+            p50_ms: ms(&outcome.ack_us, 0.5),
+            p99_ms: ms(&outcome.ack_us, 0.99),
+            max_ms: ms(&outcome.ack_us, 1.0),
+            delivered: outcome.delivery_us.len(),
+            acked: outcome.ack_us.len(),
+            delivery_p50_ms: ms(&outcome.delivery_us, 0.5),
+            delivery_p99_ms: ms(&outcome.delivery_us, 0.99),
+            errors: outcome.errors,
+            server_cpu_us_per_ack: outcome.server_cpu_us,
+            load_cpu_us_per_ack: outcome.load_cpu_us,
+            server_resident_mib: outcome.resident_mib,
+            pauses: outcome.pauses,
         }
     }
-    Ok((tally, connection))
-}
 
-/// Hears what others say until the connection ends.
-async fn listen(mut pushes: Pushes, own: usize, delivered: Arc<Delivered>) {
-    while let Some(push) = pushes.recv().await {
-        if let Push::ServerMessages(pushed) = push {
-            pushed.entries.iter().for_each(|entry| delivered.heard(own, &entry.key));
-        }
+    fn cells(&self) -> [String; 12] {
+        [
+            count(self.senders as f64),
+            count(self.acked_per_second),
+            format!("{:.1}", self.per_reference_sync),
+            figure(self.p50_ms),
+            figure(self.p99_ms),
+            figure(self.max_ms),
+            figure(self.delivery_p50_ms),
+            figure(self.delivery_p99_ms),
+            count(self.acked as f64 - self.delivered as f64),
+            count(self.server_cpu_us_per_ack),
+            count(self.load_cpu_us_per_ack),
+            count(self.server_resident_mib),
+        ]
     }
 }
 
-/// How long messages took from the call of their sender to the connection of their receiver.
-struct Delivered {
-    begin: Instant,
-    latency_us: Mutex<Histogram<u64>>,
-}
-
-impl Delivered {
-    fn since(begin: Instant) -> Result<Self> {
-        Ok(Self { begin, latency_us: Mutex::new(Histogram::new_with_max(LATENCY_US_MAX, 3)?) })
+impl Report {
+    pub fn table(&self) -> String {
+        let sync = match self.added_delay_ms {
+            0.0 => format!("The disk's own sync, {:.2} ms", self.sync_ms),
+            delay => format!("A sync of {delay} ms (a delay in its place; the disk's own takes {:.2} ms)", self.sync_ms),
+        };
+        let titles = [
+            "senders",
+            "acked/s",
+            "per sync",
+            "ack p50 ms",
+            "p99 ms",
+            "max ms",
+            "heard p50 ms",
+            "p99 ms",
+            "not heard",
+            "server CPU µs",
+            "load CPU µs",
+            "RSS MiB",
+        ];
+        let errors: u64 = self.rows.iter().map(|row| row.errors).sum();
+        let rows: Vec<_> = self.rows.iter().map(Row::cells).collect();
+        let acks = report::table(titles, &rows);
+        format!(
+            "{sync}; {} cores that server and load share; {errors} errors:\n\n{acks}\nThe longest pauses, and what the writer's thread did:\n\n{}",
+            self.cores,
+            self.pauses()
+        )
     }
 
-    fn heard(&self, own: usize, key: &str) {
-        let mut parts = key.split('-').map(str::parse::<u64>);
-        let (Some(Ok(author)), Some(Ok(_)), Some(Ok(begun_us))) = (parts.next(), parts.next(), parts.next()) else { return };
-        if author == own as u64 || begun_us == 0 {
-            return;
-        }
-        let took_us = (self.begin.elapsed().as_micros() as u64).saturating_sub(begun_us);
-        self.latency_us.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(took_us);
-    }
-
-    /// When as many have come as were acked, or no more are to be expected.
-    async fn all(&self, acked: u64) -> Histogram<u64> {
-        let started = Instant::now();
-        loop {
-            let latency_us = self.latency_us.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            if latency_us.len() >= acked || started.elapsed() >= LAST_PUSHES {
-                return latency_us;
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
-    }
-}
-
-fn message(conversation: ConversationId, key: String) -> v1::Send {
-    let segment = v1::Segment { part: Some(v1::segment::Part::Text(TEXT.to_owned())) };
-    let body = v1::Body { kind: "text".to_owned(), segments: vec![segment], ..Default::default() };
-    v1::Send { conversation: conversation.0, key, body: Some(body), ..Default::default() }
-}
-
-struct Tally {
-    latency_us: Histogram<u64>,
-    sent: u64,
-    errors: u64,
-}
-
-impl Tally {
-    fn new() -> Result<Self> {
-        Ok(Self { latency_us: Histogram::new(3)?, sent: 0, errors: 0 })
-    }
-
-    fn add(&mut self, other: Tally) -> Result<()> {
-        self.latency_us.add(other.latency_us)?;
-        self.sent += other.sent;
-        self.errors += other.errors;
-        Ok(())
+    fn pauses(&self) -> String {
+        let titles =
+            ["senders", "no ack to anybody, ms", "load late, ms", "queued, ms ≤", "commit, ms ≤", "writer on a core", "waiting for one"];
+        let cells = |row: &Row| {
+            let Pauses { silence_ms, load_late_ms, queue_ms, commit_ms, writer_runs, writer_waits } = row.pauses;
+            let share = |of: f64| format!("{:.0} %", of * 100.0);
+            let (senders, silence, late) = (count(row.senders as f64), figure(silence_ms), figure(load_late_ms));
+            [senders, silence, late, figure(queue_ms), figure(commit_ms), share(writer_runs), share(writer_waits)]
+        };
+        report::table(titles, &self.rows.iter().map(cells).collect::<Vec<_>>())
     }
 }

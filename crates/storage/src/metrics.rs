@@ -6,6 +6,7 @@ pub const METRICS: &[Metric] = &[
     histogram("skein_store_batch_commands", "", "Commands in one commit"),
     histogram("skein_store_commit_seconds", "", "Time of one commit, mostly that of the disk's sync"),
     gauge("skein_store_queue_commands", "", "Commands waiting for the writer"),
+    histogram("skein_store_queue_seconds", "", "How long the command of a commit that waited longest had waited for the writer"),
     counter(
         "skein_store_replica_reads_total",
         "outcome",

@@ -5,10 +5,11 @@
 
 use super::command::Command;
 use super::failure::{busy, closed};
-use metrics::{Gauge, gauge};
+use metrics::{Gauge, Histogram, gauge, histogram};
 use skein_domain::Result;
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Instant;
 
 const COMMANDS_MAX: usize = 8_192;
 /// One transaction takes at most so many commands …
@@ -20,17 +21,24 @@ pub(crate) struct Queue {
     state: Mutex<State>,
     ready: Condvar,
     depth: Gauge,
+    wait_seconds: Histogram,
 }
 
 struct State {
-    waiting: VecDeque<Box<dyn Command>>,
+    waiting: VecDeque<Waiting>,
     closed: bool,
+}
+
+struct Waiting {
+    since: Instant,
+    command: Box<dyn Command>,
 }
 
 impl Queue {
     pub fn new() -> Self {
         let state = State { waiting: VecDeque::new(), closed: false };
-        Self { state: Mutex::new(state), ready: Condvar::new(), depth: gauge!("skein_store_queue_commands") }
+        let (depth, wait_seconds) = (gauge!("skein_store_queue_commands"), histogram!("skein_store_queue_seconds"));
+        Self { state: Mutex::new(state), ready: Condvar::new(), depth, wait_seconds }
     }
 
     pub fn push(&self, command: Box<dyn Command>) -> Result<()> {
@@ -42,7 +50,7 @@ impl Queue {
             metrics::counter!("skein_store_busy_total", "at" => "writer").increment(1);
             return Err(busy());
         }
-        state.waiting.push_back(command);
+        state.waiting.push_back(Waiting { since: Instant::now(), command });
         self.depth.set(state.waiting.len() as f64);
         drop(state);
         self.ready.notify_one();
@@ -58,10 +66,13 @@ impl Queue {
             }
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        if let Some(first) = state.waiting.front() {
+            self.wait_seconds.record(first.since.elapsed().as_secs_f64());
+        }
         let mut batch = Vec::new();
         let mut bytes = 0;
         while batch.len() < BATCH_COMMANDS_MAX && bytes < BATCH_BYTES_MAX {
-            let Some(command) = state.waiting.pop_front() else { break };
+            let Some(Waiting { command, .. }) = state.waiting.pop_front() else { break };
             bytes += command.bytes();
             batch.push(command);
         }

@@ -178,11 +178,15 @@ impl Link {
 
     async fn pass(&self, from: ReadHalf<'_>, to: WriteHalf<'_>, direction: Direction<'_>) -> End {
         let (queue, waiting) = mpsc::channel(PIECES_MAX);
-        let (_, end) = tokio::join!(self.take(from, queue, direction), self.give(to, waiting, direction));
-        end
+        let giving = self.give(to, waiting, direction);
+        tokio::pin!(giving);
+        tokio::select! {
+            end = &mut giving => end,
+            () = self.take(from, queue, direction) => giving.await,
+        }
     }
 
-    /// Ends with its sender.
+    /// Ends with its sender; what it sent before is still to be given.
     async fn take(&self, mut from: ReadHalf<'_>, queue: mpsc::Sender<Piece>, direction: Direction<'_>) {
         let mut is_marked = false;
         let mut bytes = vec![0; PIECE_BYTES];

@@ -132,7 +132,8 @@ impl World {
 
     /// Waits for the core to end because of its disk; its exit code.
     pub async fn core_ends(&mut self) -> Option<i32> {
-        self.cluster.core_ended().await.expect("the core ends").code()
+        let ended = tokio::time::timeout(PATIENCE, self.cluster.core_ended()).await;
+        ended.expect("the core ends in time").expect("the core ends").code()
     }
 
     /// Takes back what the dead core had not made durable.

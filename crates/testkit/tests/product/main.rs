@@ -8,6 +8,7 @@
 //! - [`chat`]: order, restarts, cut links, whoever is away.
 //! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
 //! - [`contacts`]: friendship live, and long lists.
+//! - [`disk`]: the embedded store on a disk that fails or is full.
 //! - [`former`]: what somebody who was removed still sees.
 //! - [`goim`]: a client of goim's own protocol.
 //! - [`long`]: in the long run, and in a crowd; in full in `cargo xtask soak`.
@@ -26,6 +27,7 @@ mod bot;
 mod chat;
 mod connections;
 mod contacts;
+mod disk;
 mod former;
 mod goim;
 mod http;

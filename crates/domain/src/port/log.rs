@@ -55,6 +55,10 @@ pub trait LogSource: Send + Sync + 'static {
     /// The next records, in order within a partition, at most `limit`. Waits for about a second, then answers none.
     async fn next(&self, limit: usize) -> Result<Vec<Consumed>>;
 
+    /// In place of [`Self::next`] while nothing can be taken: stays a member, and tells how far it is behind. Answers after
+    /// about a second.
+    async fn hold(&self) -> Result<()>;
+
     /// Everything of the partition below `next` is done: a restart, or the member that gets the partition after this one,
     /// begins there. Reports for a partition this member has no more are dropped.
     async fn finished(&self, partition: i32, next: i64) -> Result<()>;

@@ -4,9 +4,10 @@
 //! before; those of others do not wait for them. What is reported as finished is the place below which *everything* is
 //! done, so a crash repeats records and misses none.
 //!
-//! **Bound:** [`UNDER_WAY_MAX`] records taken and not done; beyond it nothing is taken. A record is tried [`TRIES`] times and
-//! then set aside, or for [`AWAY_MAX`] if what fails is an engine that is away; what cannot be read is set aside at once. Setting aside is tried until it works: until then its
-//! partition is not reported further.
+//! **Bound:** [`UNDER_WAY_MAX`] records taken and not done; beyond it nothing is taken, and after [`PAUSE`] the log is held.
+//! A record is tried [`TRIES`] times and then set aside, or for [`AWAY_MAX`] if what fails is an engine that is away; what
+//! cannot be read is set aside at once. Setting aside is tried until it works: until then its partition is not reported
+//! further.
 
 use crate::job::dispatch::{Dispatch, Lane};
 use futures_util::StreamExt;
@@ -50,7 +51,7 @@ impl Intake {
 
     async fn forever(&self) {
         let (mut waiting, mut running, mut done) = (Waiting::new(), Running::new(), Done::default());
-        let mut next = self.take(TAKEN_AT_ONCE);
+        let (mut next, mut held) = (self.take(TAKEN_AT_ONCE), self.hold());
         loop {
             let has_room = done.open() < UNDER_WAY_MAX;
             tokio::select! {
@@ -69,8 +70,9 @@ impl Intake {
                         self.line_up(record, &mut waiting, &mut running);
                     }
                     metrics::gauge!("skein_intake_under_way").set(done.open() as f64);
-                    next = self.take(TAKEN_AT_ONCE);
+                    (next, held) = (self.take(TAKEN_AT_ONCE), self.hold());
                 }
+                () = &mut held, if !has_room => held = self.hold(),
             }
         }
     }
@@ -86,6 +88,17 @@ impl Intake {
                     tokio::time::sleep(PAUSE).await;
                     Vec::new()
                 }
+            }
+        })
+    }
+
+    /// Not at once: who takes again in a moment is to find the next records there.
+    fn hold(&self) -> BoxFuture<'static, ()> {
+        let source = self.source.clone();
+        Box::pin(async move {
+            tokio::time::sleep(PAUSE).await;
+            if let Err(error) = source.hold().await {
+                tracing::warn!(%error, "log not held");
             }
         })
     }

@@ -68,6 +68,10 @@ impl LogSource for MemoryLog {
         Ok((taken..end).map(consumed).collect())
     }
 
+    async fn hold(&self) -> Result<()> {
+        std::future::pending().await
+    }
+
     async fn finished(&self, _: i32, next: i64) -> Result<()> {
         self.finished.send_modify(|at| *at = (*at).max(next));
         Ok(())

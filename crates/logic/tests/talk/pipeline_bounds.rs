@@ -32,6 +32,10 @@ impl LogSource for Shut {
         std::future::pending().await
     }
 
+    async fn hold(&self) -> Result<()> {
+        std::future::pending().await
+    }
+
     async fn finished(&self, _: i32, _: i64) -> Result<()> {
         Ok(())
     }

@@ -5,7 +5,7 @@ use super::member::Member;
 use super::producer::{key, traced};
 use super::{Config, OpenError, TRACE, failed, header, topics};
 use async_trait::async_trait;
-use rdkafka::message::{BorrowedMessage, Header, Message, OwnedHeaders};
+use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use skein_domain::Result;
@@ -43,6 +43,10 @@ impl LogSource for KafkaSource {
         self.member.next(limit, consumed).await
     }
 
+    async fn hold(&self) -> Result<()> {
+        self.member.hold().await
+    }
+
     async fn finished(&self, partition: i32, next: i64) -> Result<()> {
         self.member.finished(partition, next);
         Ok(())
@@ -61,13 +65,13 @@ impl LogSource for KafkaSource {
     }
 }
 
-fn consumed(message: &BorrowedMessage<'_>) -> Consumed {
+fn consumed(message: &OwnedMessage) -> Consumed {
     let bytes = message.payload().unwrap_or_default().to_vec();
     Consumed { partition: message.partition(), offset: message.offset(), record: record(message), bytes }
 }
 
 /// `None`: this version cannot read it.
-pub(super) fn record(message: &BorrowedMessage<'_>) -> Option<LogRecord> {
+pub(super) fn record(message: &impl Message) -> Option<LogRecord> {
     let record: LogRecord = serde_json::from_slice(message.payload().unwrap_or_default()).ok()?;
     let trace = header(message, TRACE).and_then(|value| Trace::parse(&value)).filter(|(_, is_traced)| *is_traced);
     Some(LogRecord { trace: trace.map(|(hop, _)| hop), ..record })

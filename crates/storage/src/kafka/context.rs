@@ -6,6 +6,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::{Partition, Statistics};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often statistics come, in milliseconds.
 pub(super) const STATISTICS_MS: &str = "5000";
@@ -13,11 +14,23 @@ pub(super) const STATISTICS_MS: &str = "5000";
 pub(super) struct Context {
     /// The one topic a client of ours is for.
     topic: String,
+    /// Its consumer takes nothing, and so knows of nothing new.
+    is_held: AtomicBool,
 }
 
 impl Context {
     pub(super) fn of(topic: &str) -> Self {
-        Self { topic: topic.to_owned() }
+        Self { topic: topic.to_owned(), is_held: AtomicBool::new(false) }
+    }
+
+    /// Nothing is taken, and so many records are not done with.
+    pub(super) fn held_with(&self, partition: i32, records: i64) {
+        self.is_held.store(true, Ordering::Relaxed);
+        self.lag(partition).set(records as f64);
+    }
+
+    pub(super) fn goes_on(&self) {
+        self.is_held.store(false, Ordering::Relaxed);
     }
 
     fn lag(&self, partition: i32) -> metrics::Gauge {
@@ -43,6 +56,9 @@ impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
         if statistics.client_type == "producer" {
             metrics::gauge!("skein_kafka_queued_bytes", "topic" => self.topic.clone()).set(statistics.msg_size as f64);
+            return;
+        }
+        if self.is_held.load(Ordering::Relaxed) {
             return;
         }
         let partitions = statistics.topics.get(&self.topic).into_iter().flat_map(|topic| topic.partitions.values());

@@ -5,20 +5,22 @@
 //! **Bound:** reports are gathered for [`COMMIT_EVERY`]; a crash repeats what was finished since.
 
 use super::context::{Context, STATISTICS_MS};
-use super::{Config, OpenError};
+use super::{Config, OpenError, failed};
 use futures_util::FutureExt;
 use rdkafka::TopicPartitionList;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
+use rdkafka::message::OwnedMessage;
 use rdkafka::topic_partition_list::Offset;
 use skein_domain::{Code, Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long [`Member::next`] waits for a first record.
 const POLL: Duration = Duration::from_millis(1_000);
+/// Of one question to a broker.
+const ASK: Duration = Duration::from_secs(2);
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// A member that is silent for so long is dead, and others get its partitions: the least that brokers allow as they come.
 const SESSION_MS: &str = "6000";
@@ -28,9 +30,11 @@ const LEAVE_LOOKS: u32 = 50;
 const LEAVE_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct Member {
-    pub(super) consumer: StreamConsumer<Context>,
+    pub(super) consumer: Arc<StreamConsumer<Context>>,
     topic: String,
     finished: Mutex<Finished>,
+    /// While nothing is to be taken: what came all the same.
+    held: Mutex<Option<Vec<OwnedMessage>>>,
 }
 
 #[derive(Default)]
@@ -61,16 +65,16 @@ impl Member {
         }
         let consumer: StreamConsumer<Context> = client.create_with_context(Context::of(topic))?;
         consumer.subscribe(&[topic])?;
-        Ok(Self { consumer, topic: topic.to_owned(), finished: Mutex::default() })
+        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned(), finished: Mutex::default(), held: Mutex::default() })
     }
 
     /// What is there now, or comes within a second, at most `limit`. What the client tells of its links in between is no
     /// reason to stop: it mends them by itself.
-    pub(super) async fn next<T>(&self, limit: usize, read: impl Fn(&BorrowedMessage<'_>) -> T) -> Result<Vec<T>> {
+    pub(super) async fn next<T>(&self, limit: usize, read: impl Fn(&OwnedMessage) -> T) -> Result<Vec<T>> {
         self.fail_if_out()?;
         self.commit_if_due();
         let until = Instant::now() + POLL;
-        let mut records = Vec::new();
+        let mut records: Vec<T> = self.take_held()?.iter().map(&read).collect();
         while records.len() < limit {
             let received = match self.consumer.recv().now_or_never() {
                 Some(received) => received,
@@ -81,11 +85,60 @@ impl Member {
                 None => break,
             };
             match received {
-                Ok(message) => records.push(read(&message)),
+                Ok(message) => records.push(read(&message.detach())),
                 Err(error) => told(&error),
             }
         }
         Ok(records)
+    }
+
+    /// Takes nothing for a second, and hears what the client has to say: whoever does not poll is put out of the group after
+    /// a while.
+    pub(super) async fn hold(&self) -> Result<()> {
+        self.fail_if_out()?;
+        self.commit_if_due();
+        let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
+        self.consumer.pause(&mine).map_err(|error| failed(&error))?;
+        self.held().get_or_insert_default();
+        self.measure(mine).await;
+        match tokio::time::timeout(POLL, self.consumer.recv()).await {
+            // Of a partition that came just now.
+            Ok(Ok(message)) => self.held().get_or_insert_default().push(message.detach()),
+            Ok(Err(error)) => told(&error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The client's own statistics know of new records by fetching them, which it does not now.
+    async fn measure(&self, mine: TopicPartitionList) {
+        let consumer = self.consumer.clone();
+        let asking = tokio::task::spawn_blocking(move || {
+            for place in consumer.committed_offsets(mine, ASK)?.elements() {
+                let (low, high) = consumer.fetch_watermarks(place.topic(), place.partition(), ASK)?;
+                let done = place.offset().to_raw().filter(|offset| *offset >= low).unwrap_or(low);
+                consumer.context().held_with(place.partition(), high - done);
+            }
+            Ok::<_, KafkaError>(())
+        });
+        if let Ok(Err(error)) = asking.await {
+            told(&error);
+        }
+    }
+
+    /// What came while nothing was to be taken; from now on more is.
+    fn take_held(&self) -> Result<Vec<OwnedMessage>> {
+        let mut held = self.held();
+        if held.is_some() {
+            let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
+            self.consumer.resume(&mine).map_err(|error| failed(&error))?;
+            self.consumer.context().goes_on();
+        }
+        Ok(held.take().unwrap_or_default())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Vec<OwnedMessage>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Another took this node's name, or the brokers will not have it: it gets nothing any more.

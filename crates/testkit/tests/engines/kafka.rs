@@ -6,9 +6,10 @@ mod operate;
 mod pushes;
 
 use crate::lab::{Engine, Traffic, crew, metric};
+use skein_testkit::cluster::Part;
 use skein_testkit::scenario::{Draft, World};
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xtask::services::Service;
 
 /// Longer than a group takes to find that a member is dead, on a machine that has much else to do.
@@ -42,7 +43,7 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kafka_that_stands_still_or_is_killed_holds_messages_back_and_loses_none() {
     let mut kafka = Engine::start(Service::Kafka).await;
-    let world = with_kafka(crew(), &kafka).start().await.unwrap();
+    let mut world = with_kafka(crew(), &kafka).start().await.unwrap();
     let mut traffic = Traffic::new();
     traffic.say(&world, 10).await;
     traffic.arrives(&world).await;
@@ -59,7 +60,12 @@ async fn a_kafka_that_stands_still_or_is_killed_holds_messages_back_and_loses_no
     traffic.say(&world, 100).await;
     kafka = kafka.restart().await;
     eprintln!("kafka killed: all there {:?} after it answered again", traffic.arrives(&world).await);
+
+    world.kill(Part::Core).await;
+    world.restart().await;
+    let up = Instant::now();
     traffic.say(&world, 10).await;
     traffic.arrives(&world).await;
+    eprintln!("the only job killed and started again: all there {:?} after it was up", up.elapsed());
     drop(kafka);
 }

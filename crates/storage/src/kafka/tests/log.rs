@@ -95,6 +95,21 @@ async fn a_trace_goes_over_the_log_in_a_header_of_w3c() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_held_back_comes_afterwards_in_order() {
+    let config = config();
+    let bus = KafkaBus::open(&config).await.expect("bus");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
+    bus.publish((0..100).map(|nth| message(nth * ROOMS, None)).collect()).await.expect("publish");
+    let mut taken = read(&source, 10).await;
+    source.hold().await.expect("hold");
+    bus.publish((100..200).map(|nth| message(nth * ROOMS, None)).collect()).await.expect("publish");
+    source.hold().await.expect("hold");
+    taken.extend(read(&source, 200 - taken.len()).await);
+    let offsets: Vec<i64> = taken.iter().map(|taken| taken.offset).collect();
+    assert_eq!(offsets, (0..200).collect::<Vec<_>>(), "one conversation is one partition");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_idle_member_wakes_once_a_second() {
     let config = config();
     let source = KafkaSource::open(&config, "one").await.expect("source");

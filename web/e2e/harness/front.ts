@@ -30,6 +30,10 @@ export class Front {
   made = 0;
   /** Whether a text message of the server gets lost on its way. */
   loses: ((text: string) => boolean) | undefined;
+  /** What a text message of the server becomes on its way. */
+  rewrites: ((text: string) => string) | undefined;
+  /** What a served file becomes. */
+  serves: ((path: string, body: Buffer) => string | Buffer) | undefined;
   /** Pages and requests pass, long connections do not. */
   refusesUpgrades = false;
   private readonly sockets = new Set<Socket>();
@@ -50,9 +54,9 @@ export class Front {
   }
 
   /** `pages`: a folder of built files; `server`: `host:port` of the real one. */
-  static async start(pages: string, server: string): Promise<Front> {
+  static async start(pages: string, server: string, host = "127.0.0.1"): Promise<Front> {
     const front = new Front(pages, server);
-    await new Promise<void>((resolve) => front.http.listen(0, "127.0.0.1", resolve));
+    await new Promise<void>((resolve) => front.http.listen(0, host, resolve));
     return front;
   }
 
@@ -99,7 +103,8 @@ export class Front {
       "x-content-type-options": "nosniff",
       "cache-control": "no-cache",
     };
-    outgoing.writeHead(200, headers).end(readFileSync(file));
+    const body = readFileSync(file);
+    outgoing.writeHead(200, headers).end(this.serves?.(path, body) ?? body);
   }
 
   private pass(incoming: IncomingMessage, outgoing: ServerResponse): void {
@@ -132,13 +137,13 @@ export class Front {
     for (const side of [socket, passed]) side.on("close", end).on("error", end);
     socket
       .pipe(passed)
-      .pipe(lossy((text) => this.loses?.(text) === true))
+      .pipe(tampering((text) => (this.loses?.(text) ? undefined : (this.rewrites?.(text) ?? text))))
       .pipe(socket);
   }
 }
 
-/** Passes what a WebSocket server sends, but for whole text messages that get lost. */
-function lossy(loses: (text: string) => boolean): Transform {
+/** Passes what a WebSocket server sends, but for whole text messages that get lost (undefined) or become others. */
+function tampering(passed: (text: string) => string | undefined): Transform {
   let waiting = Buffer.alloc(0);
   let isUpgraded = false;
   return new Transform({
@@ -154,12 +159,27 @@ function lossy(loses: (text: string) => boolean): Transform {
       for (let frame = frameOf(waiting); frame; frame = frameOf(waiting)) {
         const isText = (waiting[0] ?? 0) === 0x81;
         const whole = waiting.subarray(0, frame.end);
-        if (!isText || !loses(whole.subarray(frame.start).toString("utf8"))) this.push(whole);
+        const text = isText ? whole.subarray(frame.start).toString("utf8") : "";
+        const becomes = isText ? passed(text) : text;
+        if (becomes === text) this.push(whole);
+        else if (becomes !== undefined) this.push(textFrame(becomes));
         waiting = waiting.subarray(frame.end);
       }
       done();
     },
   });
+}
+
+/** A whole text message; its length has to be in as few bytes as possible. */
+function textFrame(text: string): Buffer {
+  const body = Buffer.from(text);
+  if (body.length < 126) return Buffer.concat([Buffer.from([0x81, body.length]), body]);
+  const isShort = body.length < 65_536;
+  const head = Buffer.alloc(isShort ? 4 : 10);
+  head.writeUInt16BE(isShort ? 0x817e : 0x817f, 0);
+  if (isShort) head.writeUInt16BE(body.length, 2);
+  else head.writeBigUInt64BE(BigInt(body.length), 2);
+  return Buffer.concat([head, body]);
 }
 
 /** Where the body of the first frame begins and ends (RFC 6455 section 5.2; a server does not mask). */

@@ -62,6 +62,13 @@ export class Server {
     await rm(this.data, { recursive: true, force: true });
   }
 
+  /** What an administrator says to the running process. */
+  async admin(...words: string[]): Promise<void> {
+    const child = spawn(binary(), ["admin", "--data", this.data, ...words], { stdio: "ignore" });
+    const code = await new Promise((resolve) => child.once("exit", resolve));
+    if (code !== 0) throw new Error(`skein admin ${words.join(" ")}: ${code}`);
+  }
+
   tail(): string {
     return this.log.join("").slice(-4_000);
   }

@@ -1,13 +1,17 @@
 /** A small world that looks lived in, for the screens that are checked and shown. */
-import { befriend, Peer, type Server } from "../harness";
-
-export type Tongue = "zh" | "en";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { type Account, befriend, Peer, type Server } from "../harness";
+import type { Tongue } from "./screens";
 
 export interface World {
   readonly me: Peer;
   readonly friend: Peer;
   readonly group: number;
   readonly direct: number;
+  readonly room: number;
+  /** What an app tells. */
+  readonly notices: number;
   close(): void;
 }
 
@@ -37,6 +41,15 @@ const WORDS = {
       [0, "Perfect. I will bring coffee ☕"],
       [-1, "😍"],
     ],
+    room: [
+      "Golden hour at the pier last night, f/8 and a lot of patience.",
+      "That reflection! Which lens?",
+      "The old 50 mm. I like how it renders water.",
+      "Meeting at the pier again on Friday, 19:00. Newcomers welcome 📷",
+    ],
+    notices: ["Your parcel is on its way and comes tomorrow.", "Your parcel was handed over at the front desk."],
+    draft: "I could bring the map and",
+    mention: "are you coming on Sunday, too?",
     others: [
       "New mockups are up, please comment until Friday.",
       "Can you send me the notes?",
@@ -67,6 +80,15 @@ const WORDS = {
       [0, "太棒了，我带咖啡☕"],
       [-1, "😍"],
     ],
+    room: [
+      "昨晚码头的落日，光圈 f/8，等了很久。",
+      "这个倒影太美了！用的什么镜头？",
+      "老的 50 毫米，拍水面很有味道。",
+      "周五晚上七点码头再聚，欢迎新朋友 📷",
+    ],
+    notices: ["你的包裹已发出，预计明天送达。", "你的包裹已由前台代收。"],
+    draft: "我可以带地图，还有",
+    mention: "周日你也来吗？",
     others: [
       "资料放到共享文件夹了，记得看第三章。",
       "晚上一起吃饭吗？",
@@ -93,7 +115,12 @@ export async function build(server: Server, tongue: Tongue): Promise<World> {
   }
   const asks = await Peer.register(server, words.asks[0]);
   await asks.request("apply", { uid: me.account.uid, greeting: words.asks[1] });
-  for (const name of words.rooms) await (friends[1] as Peer).room(name);
+  const [room = 0] = [await speaker(1).room(words.rooms[0]), await speaker(1).room(words.rooms[1])];
+  await me.join(room);
+  await speaker(2).join(room);
+  for (const [i, text] of words.room.entries()) await speaker(1 + (i % 2)).say(room, text);
+  let notices = 0;
+  for (const text of words.notices) notices = await tellAsApp(server, me.account, text);
   const direct = await speaker(0).direct(me.account.uid);
   for (const [who, text] of words.direct) await speaker(who).say(direct, text);
   const group = await me.group(
@@ -103,24 +130,43 @@ export async function build(server: Server, tongue: Tongue): Promise<World> {
   const said: number[] = [];
   for (const [who, text] of words.group)
     said.push(await speaker(who).say(group, text, said.length === 6 ? { replyTo: said[5] } : {}));
-  for (const who of [0, 1, 2])
-    await speaker(who).request("react", {
-      conversation: group,
-      key: speaker(who).key(),
-      target: said[3],
-      emoji: "👍",
-      on: true,
-    });
-  await speaker(2).request("react", {
-    conversation: group,
-    key: speaker(2).key(),
-    target: said[6],
-    emoji: "🎉",
-    on: true,
-  });
+  const react = (who: number, target: number | undefined, emoji: string) =>
+    speaker(who).request("react", { conversation: group, key: speaker(who).key(), target, emoji, on: true });
+  for (const who of [0, 1, 2]) await react(who, said[3], "👍");
+  await react(2, said[6], "🎉");
   for (const who of [0, 1]) await speaker(who).request("markRead", { conversation: group, seq: said[6] });
+  await arrange(me, friends, words, group);
   const close = () => {
     for (const peer of [me, asks, ...friends]) peer.close();
   };
-  return { me, friend: friends[0] as Peer, group, direct, close };
+  return { me, friend: friends[0] as Peer, group, direct, room, notices, close };
+}
+
+/** What makes a list look lived in: pinned, muted, a draft, a mention. */
+async function arrange(
+  me: Peer,
+  friends: readonly Peer[],
+  words: (typeof WORDS)[Tongue],
+  group: number,
+): Promise<void> {
+  const [, , quiet, drafted, calls] = friends as [Peer, Peer, Peer, Peer, Peer];
+  const uid = Number(me.account.uid);
+  const settle = (conversation: number, change: object) => me.request("changeSettings", { conversation, ...change });
+  await settle(group, { pinned: true });
+  await settle(await quiet.direct(me.account.uid), { muted: true });
+  await settle(await drafted.direct(me.account.uid), { draft: words.draft });
+  const asking = { kind: "text", segments: [{ mention: { uid } }, { text: ` ${words.mention}` }] };
+  await calls.sendBody(await calls.direct(me.account.uid), asking);
+}
+
+/** A durable push to somebody: the conversation with the app that it came to be in. */
+export async function tellAsApp(server: Server, { uid }: Account, text: string): Promise<number> {
+  const key = (await readFile(join(server.data, "push-api.key"), "utf8")).trim();
+  const response = await fetch(`http://${server.address.push}/api/v1/push`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${key}`, "content-type": "application/json" },
+    body: JSON.stringify({ to: { users: [uid] }, operation: 1000, text, durable: true }),
+  });
+  const { stored } = (await response.json()) as { stored: { conversation: string | number }[] };
+  return Number(stored[0]?.conversation);
 }

@@ -86,6 +86,8 @@ export type Missing =
   | "tab_sharing"
   /** No IndexedDB (private mode): nothing is kept over a reload, the outbox neither. */
   | "storage"
+  /** The disk is full: what comes from now on is in memory only, over a reload it is fetched again. */
+  | "storage_full"
   /** No service worker: the page itself does not open offline. */
   | "offline_start"
   /** Not a secure context: no desktop notifications. */
@@ -167,7 +169,9 @@ export interface MessageItem {
 
 export interface Quote {
   readonly author: number;
+  /** As {@link MessageItem.text}; with `segments` mentions can be shown by name. */
   readonly text: string;
+  readonly segments: readonly Segment[];
   readonly recalled: boolean;
 }
 

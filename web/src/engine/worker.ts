@@ -7,13 +7,14 @@ import { type Buffered, lineOver, serveBroadcast } from "./hub/lines";
 import type { FromHub, ToHub } from "./hub/messages";
 import { Database, hasStorage } from "./store/database";
 import { Memory } from "./store/memory";
+import { Spill } from "./store/spill";
 
 /** The first message to a dedicated worker. */
 export type Mode = { mode: "elected" | "alone" };
 
 async function startHub(): Promise<Hub> {
   const isStored = await hasStorage();
-  const hub = new Hub(self.location.origin, isStored ? new Database() : new Memory(), isStored);
+  const hub = new Hub(self.location.origin, isStored ? new Spill(new Database()) : new Memory());
   void hub.start();
   self.addEventListener("online", () => hub.session.nudge());
   return hub;

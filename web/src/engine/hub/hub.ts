@@ -7,7 +7,9 @@ import type { Conversation, Ended, Limits, Me, Missing, Person, Room, Session as
 import { EngineError } from "../api";
 import { toData } from "../errors";
 import { Gate } from "../net/gate";
-import type { Account, Loaded, Store } from "../store/rows";
+import { Memory } from "../store/memory";
+import type { Account, Loaded } from "../store/rows";
+import { Spill } from "../store/spill";
 import { Model } from "../sync/model";
 import type { Observer } from "../sync/observer";
 import { Session } from "../sync/session";
@@ -53,12 +55,16 @@ export class Hub implements Observer, Source {
   private readonly typedAt = new Map<number, number>();
   private conversationCache = new Map<number, { row: unknown; echo: unknown; conversation: Conversation }>();
 
-  /** `origin` of the server; `missing`: what this browser withholds from the hub. */
+  /** Where things are kept: on disk, in memory for want of a store, or in memory because the disk is full. */
+  private kept: "disk" | "memory" | "full";
+
+  /** `origin` of the server. */
   constructor(
     origin: string,
-    private readonly store: Store,
-    private readonly isStored: boolean,
+    private readonly store: Spill | Memory,
   ) {
+    this.kept = store instanceof Memory ? "memory" : "disk";
+    if (store instanceof Spill) store.onFull = () => void this.storeFull();
     this.gate = new Gate(origin);
     this.model = new Model(store);
     this.session = new Session(this.model, this.turns, `${origin.replace(/^http/, "ws")}/ws`, this, () => this.load());
@@ -76,7 +82,8 @@ export class Hub implements Observer, Source {
 
   async start(): Promise<void> {
     await this.turns.run(() => this.load());
-    if (!this.isStored) await this.adoptCookie();
+    if (this.store instanceof Spill && this.store.isFull) this.kept = "full";
+    if (this.kept === "memory") await this.adoptCookie();
     this.isStarted = true;
     this.session.start();
     this.touch("session");
@@ -108,7 +115,8 @@ export class Hub implements Observer, Source {
         if (port) this.detach(port);
         port = new Port(line, this);
         this.ports.add(port);
-        port.send({ t: "update", update: { missing: [...message.missing, ...this.missing()] } });
+        port.missing = message.missing;
+        this.sayMissing(port);
         return;
       }
       if (!port || !this.ports.has(port)) {
@@ -121,8 +129,17 @@ export class Hub implements Observer, Source {
     };
   }
 
-  private missing(): Missing[] {
-    return this.isStored ? [] : ["storage"];
+  private sayMissing(port: Port): void {
+    const withheld: Missing[] = this.kept === "disk" ? [] : [this.kept === "memory" ? "storage" : "storage_full"];
+    port.send({ t: "update", update: { missing: [...port.missing, ...withheld] } });
+  }
+
+  /** The store is in memory from now on, and its windows are empty. */
+  private async storeFull(): Promise<void> {
+    this.kept = "full";
+    this.each((port) => this.sayMissing(port));
+    await this.session.startOver(0);
+    this.reset();
   }
 
   private detach(port: Port): void {

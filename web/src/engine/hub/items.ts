@@ -79,7 +79,8 @@ function replyOf(seq: number, quote: Quote | "missing" | undefined): Reply {
 }
 
 export function quoteOf(state: MessageState): Quote {
-  return { author: state.author, text: textOf(segmentsOf(state.body)), recalled: state.recalled };
+  const segments = segmentsOf(state.body);
+  return { author: state.author, text: textOf(segments), segments, recalled: state.recalled };
 }
 
 export function lineItem(line: Line, myUid: number, quote: Quote | "missing" | undefined): Item | undefined {

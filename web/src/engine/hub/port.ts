@@ -4,7 +4,7 @@
  * Updates carry only what changed. After one is sent the next waits until the tab has drawn it, and takes with it all that
  * changed meanwhile: a tab gets at most one update per frame, however much happens, and a tab that sleeps gets none.
  */
-import type { Conversation, Room, TimelineView } from "../api";
+import type { Conversation, Missing, Room, TimelineView } from "../api";
 import type { ErrorData } from "../errors";
 import type { Calls, FromHub, Line, Tell, ToHub, Update } from "./messages";
 import type { Pane } from "./pane";
@@ -27,6 +27,8 @@ export interface Source {
 export class Port {
   readonly panes = new Map<number, Pane>();
   readonly people = new Set<number>();
+  /** What its browser withholds from the tab itself. */
+  missing: readonly Missing[] = [];
   watchesRooms = false;
   focusedAt = 0;
   heardAt = Date.now();

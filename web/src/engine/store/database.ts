@@ -15,10 +15,10 @@ import {
   type Loaded,
   type PersonRow,
   type Row,
-  type Store,
   StoreTaken,
   type Write,
 } from "./rows";
+import type { Disk } from "./spill";
 
 const TABLES = {
   facts: "name",
@@ -38,7 +38,7 @@ interface FactRow {
   value: unknown;
 }
 
-export class Database implements Store {
+export class Database implements Disk {
   private readonly owner = uuidV7();
   private opened: Promise<IDBDatabase> | undefined;
 
@@ -52,26 +52,14 @@ export class Database implements Store {
   }
 
   async open(): Promise<Loaded> {
-    return transact(await this.db(), NAMES, "readwrite", async (table) => {
+    return transact(await this.db(), NAMES, "readwrite", (table) => {
       table("facts").put({ name: "owner", value: this.owner });
-      const all = <T>(name: string) => done(table(name).getAll() as IDBRequest<T[]>);
-      const [facts, rows, echoes, people, contacts, requests] = await Promise.all([
-        all<FactRow>("facts"),
-        all<Row>("rows"),
-        all<Echo>("echoes"),
-        all<PersonRow>("people"),
-        all<Contact>("contacts"),
-        all<FriendRequest>("requests"),
-      ]);
-      return {
-        facts: Object.fromEntries(facts.map(({ name, value }) => [name, value])) as Partial<Facts>,
-        rows,
-        echoes: echoes.sort((a, b) => a.order - b.order),
-        people,
-        contacts,
-        requests,
-      };
+      return everything(table);
     });
+  }
+
+  async peek(): Promise<Loaded> {
+    return transact(await this.db(), NAMES, "readonly", everything);
   }
 
   async write(write: Write): Promise<void> {
@@ -122,6 +110,27 @@ export class Database implements Store {
   private async lines<T>(work: (table: IDBObjectStore) => Promise<T>): Promise<T> {
     return transact(await this.db(), ["lines"], "readonly", (table) => work(table("lines")));
   }
+}
+
+/** All but the lines. */
+async function everything(table: Table): Promise<Loaded> {
+  const all = <T>(name: string) => done(table(name).getAll() as IDBRequest<T[]>);
+  const [facts, rows, echoes, people, contacts, requests] = await Promise.all([
+    all<FactRow>("facts"),
+    all<Row>("rows"),
+    all<Echo>("echoes"),
+    all<PersonRow>("people"),
+    all<Contact>("contacts"),
+    all<FriendRequest>("requests"),
+  ]);
+  return {
+    facts: Object.fromEntries(facts.map(({ name, value }) => [name, value])) as Partial<Facts>,
+    rows,
+    echoes: echoes.sort((a, b) => a.order - b.order),
+    people,
+    contacts,
+    requests,
+  };
 }
 
 function between(conversation: number, from: number, to: number): IDBKeyRange {

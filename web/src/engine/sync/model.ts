@@ -138,10 +138,11 @@ export class Model {
     return this.change(id, (row) => ({ ...row, toldRead: Math.max(row.toldRead, readOf(row)) }));
   }
 
+  /** The same draft again is not told again: meanwhile another device may have one of its own. */
   draft(id: number, draft: string, isTold: boolean): Promise<boolean> {
     return this.change(id, (row) => {
       const { me } = row.info;
-      if (!me || (me.draft === draft && row.draftTold === isTold)) return row;
+      if (!me || (me.draft === draft && (row.draftTold || !isTold))) return row;
       return { ...row, draftTold: isTold, info: { ...row.info, me: { ...me, draft } } };
     });
   }

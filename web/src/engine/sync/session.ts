@@ -234,9 +234,15 @@ export class Session implements Host {
       return this.observer.ended("replaced");
     }
     console.error("the session starts over from its store", error);
+    await this.startOver(this.backoff.next());
+  }
+
+  /** Everything anew, from what is kept. */
+  async startOver(afterMs: number): Promise<void> {
+    this.dropLink();
     await this.turns.run(this.reload).catch(() => undefined);
     this.restore();
-    if (this.model.account?.live) this.waitUntil(Date.now() + this.backoff.next());
+    if (this.model.account?.live) this.waitUntil(Date.now() + afterMs);
     else this.showStatus();
   }
 }

@@ -1,12 +1,15 @@
 /** Tells a person who is not looking: desktop notifications and a sound, as they chose under "Me". */
 import type { Engine, Signal } from "../../engine/api";
 import { errorText, t } from "../../i18n/index.svelte";
+import { asText } from "../logic/text";
 import { tell } from "../state/ask.svelte";
 import { preferences } from "../state/preferences.svelte";
 import { go, openConversation } from "../state/route.svelte";
 
 const CHIME_PAUSE_MS = 1500;
 const BODY_MAX = 140;
+/** Longer a notification does not wait for a name. */
+const NAME_MS = 1_000;
 
 export function notifyPermission(): NotificationPermission | "missing" {
   return typeof Notification === "undefined" || !isSecureContext ? "missing" : Notification.permission;
@@ -14,7 +17,45 @@ export function notifyPermission(): NotificationPermission | "missing" {
 
 /** Listens to the engine's signals until the returned function is called. */
 export function announce(engine: Engine): () => void {
-  return engine.onSignal((signal) => handle(engine, signal));
+  const stops = [engine.onSignal((signal) => handle(engine, signal)), warnWhenFull(engine)];
+  return () => {
+    for (const stop of stops) stop();
+  };
+}
+
+/** Once: the status line goes on saying it. */
+function warnWhenFull(engine: Engine): () => void {
+  let isTold = false;
+  return engine.missing.subscribe((missing) => {
+    if (isTold || !missing.includes("storage_full")) return;
+    isTold = true;
+    tell(t().status.full, true);
+  });
+}
+
+/** What to call somebody whom this tab may meet for the first time. */
+function nameOf(engine: Engine, uid: number): Promise<string> {
+  const person = engine.people.get(uid);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(person.value.name), NAME_MS);
+    const stop = person.subscribe(({ name, nickname, remark }) => {
+      if (nickname === "" && remark === "") return;
+      clearTimeout(timer);
+      resolve(name);
+      queueMicrotask(() => stop());
+    });
+  });
+}
+
+type MessageSignal = Extract<Signal, { kind: "message" }>;
+
+async function showMessage(engine: Engine, { conversation, item }: MessageSignal): Promise<void> {
+  const mentioned = item.segments.flatMap((segment) => (segment.kind === "mention" && segment.uid ? segment.uid : []));
+  const uids = [item.author, ...mentioned];
+  const names = await Promise.all(uids.map((uid) => nameOf(engine, uid)));
+  const called = new Map(uids.map((uid, at) => [uid, names[at] ?? ""]));
+  const text = asText(item.segments, (uid) => called.get(uid) ?? t().chat.mentionAll);
+  show(names[0] ?? "", text, `conversation ${conversation}`, () => go("chats", conversation));
 }
 
 function handle(engine: Engine, signal: Signal): void {
@@ -22,8 +63,7 @@ function handle(engine: Engine, signal: Signal): void {
     case "message": {
       if (isLooking() && openConversation() === signal.conversation) return;
       chime();
-      const { name } = engine.people.get(signal.item.author).value;
-      show(name, signal.item.text, `conversation ${signal.conversation}`, () => go("chats", signal.conversation));
+      void showMessage(engine, signal);
       return;
     }
     case "friend_request": {
@@ -34,10 +74,12 @@ function handle(engine: Engine, signal: Signal): void {
       return;
     }
     case "friend_accepted":
-      tell(`${engine.people.get(signal.uid).value.name} · ${t().contacts.accepted}`);
+      void nameOf(engine, signal.uid).then((name) => tell(`${name} · ${t().contacts.accepted}`));
       return;
     case "notice":
+      chime();
       tell(`${signal.title} ${signal.text}`.trim());
+      show(signal.title || t().product.name, signal.text, "notice", () => {});
       return;
     case "send_failed":
       if (openConversation() !== signal.conversation) tell(`${t().chat.failed}: ${errorText(signal.code)}`, true);

@@ -5,6 +5,15 @@ import { go, goBack, openConversation, route, type Section } from "../state/rout
 
 const SECTIONS: Record<string, Section> = { "1": "chats", "2": "contacts", "3": "rooms", "4": "me" };
 
+/** What Escape closes before it leads back, the newest first. */
+const closers: (() => boolean)[] = [];
+
+/** `close` says whether there was something to close; until the returned function is called. */
+export function onEscape(close: () => boolean): () => void {
+  closers.push(close);
+  return () => closers.splice(closers.indexOf(close), 1);
+}
+
 export function globalKeys(event: KeyboardEvent, list: readonly Conversation[]): void {
   if (event.defaultPrevented || event.isComposing || openDialog() || document.querySelector("dialog[open]")) return;
   const run = commandOf(event, list);
@@ -22,8 +31,13 @@ function commandOf(event: KeyboardEvent, list: readonly Conversation[]): (() => 
   if (section) return () => go(section);
   const step = event.altKey ? { ArrowDown: 1, ArrowUp: -1 }[event.key] : undefined;
   if (step) return () => neighbour(list, step);
-  if (event.key === "Escape" && route().open && !isTyping(event.target)) return goBack;
+  if (event.key === "Escape") return () => closeOrBack(event.target);
   return undefined;
+}
+
+function closeOrBack(target: EventTarget | null): void {
+  const isClosed = closers.findLast((close) => close()) !== undefined;
+  if (!isClosed && route().open && !isTyping(target)) goBack();
 }
 
 const isTyping = (target: EventTarget | null) =>

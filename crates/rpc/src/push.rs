@@ -1,14 +1,14 @@
 //! `skein.push.v1.Push`: the push API over gRPC, with the same keys and the same outcomes as over HTTP.
 //!
-//! **Bound:** 1 MiB a request, 64 KiB a message; receivers and pushes as the domain bounds them; each call has the door's
-//! deadline.
+//! **Bound:** 1 MiB a request, which is read before the key is looked at; messages, receivers and pushes as the domain bounds
+//! them; each call has the door's deadline.
 
 use crate::peer::deadline;
 use async_trait::async_trait;
 use proto::push_server::{Push as PushRpc, PushServer};
 use proto::{
-    CountRoomsReply, CountRoomsRequest, CountTotalReply, CountTotalRequest, GetReceiptRequest, Outcome, PushBatchReply, PushBatchRequest,
-    PushRequest, Pushed, Receipt, Refused, RoomCount, Stored,
+    CountRoomsReply, CountRoomsRequest, CountTotalReply, CountTotalRequest, GetReceiptRequest, ListNodesReply, ListNodesRequest, Node,
+    Outcome, PushBatchReply, PushBatchRequest, PushRequest, Pushed, Receipt, Refused, RoomCount, Stored,
 };
 use skein_domain::door::{Logic, Origin};
 use skein_domain::id::{IdempotencyKey, Millis, Uid};
@@ -27,7 +27,6 @@ mod proto {
 }
 
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 const KEY_BYTES_MAX: usize = 256;
 const TOP_DEFAULT: u32 = 20;
 const TOP_MAX: u32 = 1_000;
@@ -39,6 +38,7 @@ pub fn push_service(logic: Arc<dyn Logic>) -> PushServer<impl PushRpc> {
 struct Served(Arc<dyn Logic>);
 
 /// Who asks, and from where.
+#[derive(Clone)]
 struct Asker {
     pusher: Pusher,
     from: Origin,
@@ -47,7 +47,7 @@ struct Asker {
 #[async_trait]
 impl PushRpc for Served {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<Pushed>, Status> {
-        let asker = asker(&request)?;
+        let asker = self.asker(&request).await?;
         let wanted = request.into_inner().try_into().map_err(failure)?;
         match self.push_all(asker, vec![wanted]).await?.pop() {
             Some(PushOutcome::Accepted { push, stored, would_reach, repeated }) => {
@@ -59,14 +59,15 @@ impl PushRpc for Served {
     }
 
     async fn push_batch(&self, request: Request<PushBatchRequest>) -> Result<Response<PushBatchReply>, Status> {
-        let asker = asker(&request)?;
+        let asker = self.asker(&request).await?;
         let pushes = request.into_inner().pushes;
         if !(1..=REQUESTS_MAX).contains(&pushes.len()) {
             return Err(failure(bad(format!("a batch has 1 to {REQUESTS_MAX} pushes"))));
         }
         let read: Vec<Result<live::PushRequest>> = pushes.into_iter().map(TryInto::try_into).collect();
-        let sound = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
-        let mut outcomes = self.push_all(asker, sound).await?.into_iter();
+        let sound: Vec<live::PushRequest> = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
+        let outcomes = if sound.is_empty() { Vec::new() } else { self.push_all(asker, sound).await? };
+        let mut outcomes = outcomes.into_iter();
         let outcomes = read.into_iter().map(|request| match request {
             Ok(_) => outcomes.next().map_or_else(|| refused(Error::internal()), outcome),
             Err(error) => refused(error),
@@ -75,7 +76,7 @@ impl PushRpc for Served {
     }
 
     async fn get_receipt(&self, request: Request<GetReceiptRequest>) -> Result<Response<Receipt>, Status> {
-        let asker = asker(&request)?;
+        let asker = self.asker(&request).await?;
         match self.ask(asker, PushCommand::Receipt { push: request.into_inner().push_id }).await? {
             PushReply::Receipt { receipt } => Ok(Response::new(receipt.into())),
             _ => Err(unexpected_reply()),
@@ -83,7 +84,7 @@ impl PushRpc for Served {
     }
 
     async fn count_rooms(&self, request: Request<CountRoomsRequest>) -> Result<Response<CountRoomsReply>, Status> {
-        let asker = asker(&request)?;
+        let asker = self.asker(&request).await?;
         let CountRoomsRequest { rooms, prefix, limit } = request.into_inner();
         let command = match (rooms.len(), limit) {
             (0, 0) => PushCommand::Top { prefix, limit: TOP_DEFAULT },
@@ -103,8 +104,15 @@ impl PushRpc for Served {
         }
     }
 
+    async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesReply>, Status> {
+        match self.ask(self.asker(&request).await?, PushCommand::Instances).await? {
+            PushReply::Nodes { nodes } => Ok(Response::new(ListNodesReply { nodes: nodes.into_iter().map(Node::from).collect() })),
+            _ => Err(unexpected_reply()),
+        }
+    }
+
     async fn count_total(&self, request: Request<CountTotalRequest>) -> Result<Response<CountTotalReply>, Status> {
-        match self.ask(asker(&request)?, PushCommand::Total).await? {
+        match self.ask(self.asker(&request).await?, PushCommand::Total).await? {
             PushReply::Total { connections, addresses } => Ok(Response::new(CountTotalReply { connections, addresses })),
             _ => Err(unexpected_reply()),
         }
@@ -112,6 +120,13 @@ impl PushRpc for Served {
 }
 
 impl Served {
+    /// Proved before anything of the message is judged.
+    async fn asker<T>(&self, request: &Request<T>) -> Result<Asker, Status> {
+        let asker = asker(request)?;
+        self.ask(asker.clone(), PushCommand::Prove).await?;
+        Ok(asker)
+    }
+
     async fn ask(&self, asker: Asker, command: PushCommand) -> Result<PushReply, Status> {
         let late = match command {
             PushCommand::Push { .. } => Error::new(Code::RetrySameKey, "the outcome is unknown: push again with the same idempotency key"),
@@ -145,9 +160,6 @@ impl TryFrom<PushRequest> for live::PushRequest {
 
     fn try_from(request: PushRequest) -> Result<Self> {
         let PushRequest { to, operation, body, durable, idempotency_key, not_before, ttl_ms, dry_run } = request;
-        if body.len() > MESSAGE_BYTES_MAX {
-            return Err(Error::new(Code::TooLarge, format!("a message holds at most {MESSAGE_BYTES_MAX} bytes")));
-        }
         let needs_key = durable || not_before > 0;
         let key = match idempotency_key.as_str() {
             "" if needs_key => Some(IdempotencyKey::parse(&uuid::Uuid::now_v7().simple().to_string())?),
@@ -156,7 +168,7 @@ impl TryFrom<PushRequest> for live::PushRequest {
         };
         Ok(Self {
             target: target(to)?,
-            message: LiveMessage { operation, body: body.into() },
+            message: LiveMessage::of_business(operation, body.into())?,
             durable,
             key,
             not_before: (not_before > 0).then_some(Millis(not_before)),
@@ -169,24 +181,17 @@ impl TryFrom<PushRequest> for live::PushRequest {
 fn target(to: Option<proto::push_request::To>) -> Result<PushTarget> {
     use proto::push_request::To;
     let target = match to {
-        Some(To::Users(users)) => PushTarget::Uids(some(users.uids)?.into_iter().map(Uid).collect()),
+        Some(To::Users(users)) => PushTarget::Uids(users.uids.into_iter().map(Uid).collect()),
         Some(To::Room(room)) => PushTarget::Room(RoomName::parse(&room)?),
         Some(To::All(all)) => {
             PushTarget::All(Audience { platforms: all.platforms, tags: all.tags, speed: (all.speed > 0).then_some(all.speed) })
         }
-        Some(To::Keys(keys)) => PushTarget::Keys(some(keys.keys)?.iter().map(|key| GuestKey::parse(key)).collect::<Result<_>>()?),
-        Some(To::Mids(mids)) => PushTarget::Mids(some(mids.mids)?.into_iter().map(Mid).collect()),
+        Some(To::Keys(keys)) => PushTarget::Keys(keys.keys.iter().map(|key| GuestKey::parse(key)).collect::<Result<_>>()?),
+        Some(To::Mids(mids)) => PushTarget::Mids(mids.mids.into_iter().map(Mid).collect()),
         None => return Err(bad("a push needs one of users, room, all, keys and mids")),
     };
+    target.check()?;
     Ok(target)
-}
-
-fn some<T>(named: Vec<T>) -> Result<Vec<T>> {
-    match named.len() {
-        1..=RECEIVERS_MAX => Ok(named),
-        0 => Err(bad("a push names at least one receiver")),
-        _ => Err(Error::new(Code::TooLarge, format!("one push names at most {RECEIVERS_MAX} receivers"))),
-    }
 }
 
 fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
@@ -226,6 +231,13 @@ impl From<live::Receipt> for Receipt {
         };
         let live::Receipt { push, at, found, queued, dropped, .. } = receipt;
         Self { push_id: push, state: state.into(), at: at.0, found, queued, dropped }
+    }
+}
+
+impl From<live::LiveNode> for Node {
+    fn from(node: live::LiveNode) -> Self {
+        let live::LiveNode { node, tcp, websocket, weight, connections, addresses, draining, renewed_at } = node;
+        Self { node: node.0, tcp, websocket, weight, connections, addresses, draining, renewed_at: renewed_at.0 }
     }
 }
 

@@ -12,6 +12,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum PushCommand {
+    /// Whether the key is one; counts as nothing. Answers [`PushReply::Authorized`].
+    Prove,
     /// Whether the key may use this; counts as a request of it.
     Authorize {
         route: PushRoute,

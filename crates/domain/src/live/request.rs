@@ -1,9 +1,12 @@
 //! What is to be pushed, to whom, and when.
 //!
-//! Bounds: [`REQUESTS_MAX`] requests a command, [`RECEIVERS_MAX`] receivers a request.
+//! Bounds: [`REQUESTS_MAX`] requests a command, [`RECEIVERS_MAX`] receivers a request, [`MESSAGE_BYTES_MAX`] a message,
+//! [`WORDS_MAX`] platforms and as many tags of [`WORD_BYTES_MAX`] each. They are judged by what is here, at whichever door a
+//! push comes in.
 
 use super::name::{GuestKey, Mid, Operation, RoomName};
 use crate::id::{IdempotencyKey, Millis, Uid};
+use crate::{Code, Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// Requests of one [`PushCommand::Push`].
@@ -11,6 +14,16 @@ pub const REQUESTS_MAX: usize = 100;
 
 /// Keys, mids or uids of one request.
 pub const RECEIVERS_MAX: usize = 1_000;
+
+/// Longest message.
+pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+
+/// goim's operations end here.
+const CONTROL_OPERATION_MAX: Operation = 17;
+
+/// Platforms or tags of an audience, and the length of each.
+const WORDS_MAX: usize = 32;
+const WORD_BYTES_MAX: usize = 64;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PushRequest {
@@ -43,6 +56,27 @@ pub struct LiveMessage {
     pub body: Vec<u8>,
 }
 
+impl LiveMessage {
+    pub fn of(operation: Operation, body: Vec<u8>) -> Result<Self> {
+        if body.len() > MESSAGE_BYTES_MAX {
+            return Err(Error::new(Code::TooLarge, format!("a message holds at most {MESSAGE_BYTES_MAX} bytes")));
+        }
+        Ok(Self { operation, body })
+    }
+
+    /// As [`of`](Self::of), for callers who are not goim's: its clients take a message with one of goim's operations for a
+    /// word of their protocol.
+    pub fn of_business(operation: Operation, body: Vec<u8>) -> Result<Self> {
+        if operation <= CONTROL_OPERATION_MAX {
+            return Err(bad(format!(
+                "operations up to {CONTROL_OPERATION_MAX} are the words of goim's protocol (heartbeat, login, container): choose a \
+                 larger one, best 1000 and up"
+            )));
+        }
+        Self::of(operation, body)
+    }
+}
+
 /// Whom a push is for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -57,6 +91,24 @@ pub enum PushTarget {
     Room(RoomName),
     /// Everyone whose connection accepts the operation and fits the audience.
     All(Audience),
+}
+
+impl PushTarget {
+    /// Names somebody, and not too many.
+    pub fn check(&self) -> Result<()> {
+        let receivers = match self {
+            Self::Keys(keys) => keys.len(),
+            Self::Mids(mids) => mids.len(),
+            Self::Uids(uids) => uids.len(),
+            Self::Room(_) => 1,
+            Self::All(audience) => return audience.check(),
+        };
+        match receivers {
+            0 => Err(bad(format!("one push names 1 to {RECEIVERS_MAX} receivers"))),
+            1..=RECEIVERS_MAX => Ok(()),
+            _ => Err(Error::new(Code::TooLarge, format!("one push names at most {RECEIVERS_MAX} receivers"))),
+        }
+    }
 }
 
 /// Whom a push to all reaches. Empty lists mean "any"; within a list one match is enough, both lists must match.
@@ -76,6 +128,21 @@ impl Audience {
         let any = |wanted: &[String], has: &dyn Fn(&String) -> bool| wanted.is_empty() || wanted.iter().any(has);
         any(&self.platforms, &|wanted| wanted == platform) && any(&self.tags, &|wanted| tags.contains(wanted))
     }
+
+    fn check(&self) -> Result<()> {
+        let are_words = |words: &[String]| words.len() <= WORDS_MAX && words.iter().all(|word| (1..=WORD_BYTES_MAX).contains(&word.len()));
+        if !are_words(&self.platforms) || !are_words(&self.tags) {
+            return Err(bad(format!("an audience has at most {WORDS_MAX} platforms and {WORDS_MAX} tags of 1 to {WORD_BYTES_MAX} bytes")));
+        }
+        if self.speed == Some(0) {
+            return Err(bad("a speed is at least one connection per second"));
+        }
+        Ok(())
+    }
+}
+
+fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::new(Code::BadRequest, message)
 }
 
 /// Bytes as base64 in JSON.

@@ -2,7 +2,7 @@
 
 use super::script::*;
 use serde_json::{Value, json};
-use skein_domain::account::{DeviceClass, Profile, ProfileChange};
+use skein_domain::account::{CodePurpose, DeviceClass, Profile, ProfileChange};
 use skein_domain::body::{Body, Segment};
 use skein_domain::command::*;
 use skein_domain::contact::{Friend, FriendRequest, RequestState};

@@ -3,12 +3,10 @@
 use super::config::Config;
 use sha2::{Digest, Sha256};
 use skein_domain::id::Millis;
-use skein_domain::live::{Audience, PushRequest, PushRoute, PushTarget, RECEIVERS_MAX};
+use skein_domain::live::{PushRequest, PushRoute, PushTarget};
 use skein_domain::{Code, Error, Limits, Result};
 
 const YEAR_MS: i64 = 366 * 24 * 60 * 60 * 1_000;
-const WORDS_MAX: usize = 100;
-const WORD_BYTES_MAX: usize = 64;
 
 /// When a request is to happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,38 +29,11 @@ pub(super) fn check(request: &PushRequest, config: &Config, limits: &Limits, now
     if request.message.body.len() > bytes_max as usize {
         return Err(Error::new(Code::TooLarge, format!("the body of such a push has at most {bytes_max} bytes")));
     }
-    check_target(&request.target)?;
+    request.target.check()?;
     if request.durable && !matches!(request.target, PushTarget::Uids(_) | PushTarget::Room(_)) {
         return Err(bad("only pushes to uids and to bound rooms are durable: others have nowhere to be stored"));
     }
     times(request, now)
-}
-
-fn check_target(target: &PushTarget) -> Result<()> {
-    let receivers = match target {
-        PushTarget::Keys(keys) => keys.len(),
-        PushTarget::Mids(mids) => mids.len(),
-        PushTarget::Uids(uids) => uids.len(),
-        PushTarget::Room(_) => 1,
-        PushTarget::All(audience) => return check_audience(audience),
-    };
-    match receivers {
-        0 => Err(bad("name at least one receiver")),
-        1..=RECEIVERS_MAX => Ok(()),
-        _ => Err(Error::new(Code::TooLarge, format!("at most {RECEIVERS_MAX} receivers"))),
-    }
-}
-
-fn check_audience(audience: &Audience) -> Result<()> {
-    let Audience { platforms, tags, speed } = audience;
-    let is_word = |word: &String| !word.is_empty() && word.len() <= WORD_BYTES_MAX;
-    if platforms.len() > WORDS_MAX || tags.len() > WORDS_MAX || !platforms.iter().chain(tags).all(is_word) {
-        return Err(bad("at most 100 platforms and 100 tags of 1 to 64 bytes"));
-    }
-    if *speed == Some(0) {
-        return Err(bad("a speed is at least one connection per second"));
-    }
-    Ok(())
 }
 
 fn times(request: &PushRequest, now: Millis) -> Result<Times> {
@@ -91,7 +62,7 @@ fn bad(message: &'static str) -> Error {
 mod tests {
     use super::*;
     use skein_domain::id::{IdempotencyKey, Uid};
-    use skein_domain::live::{LiveMessage, Mid, RoomName};
+    use skein_domain::live::{Audience, LiveMessage, Mid, RECEIVERS_MAX, RoomName};
 
     const NOW: Millis = Millis(1_000_000);
 

@@ -72,6 +72,7 @@ impl Pushes {
     pub(crate) async fn handle(&self, pusher: &Pusher, from: &Origin, command: PushCommand) -> Result<PushReply> {
         let caller = self.keys.caller(pusher, from).await?;
         let route = match command {
+            PushCommand::Prove => return Ok(PushReply::Authorized),
             PushCommand::Push { requests } => return self.push(&caller, requests).await,
             PushCommand::Authorize { route } => route,
             _ => PushRoute::Read,
@@ -83,7 +84,7 @@ impl Pushes {
 
     async fn answer(&self, caller: &PushCaller, command: PushCommand) -> Result<PushReply> {
         match command {
-            PushCommand::Push { .. } => Err(Error::internal()),
+            PushCommand::Prove | PushCommand::Push { .. } => Err(Error::internal()),
             PushCommand::Authorize { .. } => Ok(PushReply::Authorized),
             PushCommand::Receipt { push } => self.receipt(caller, &push).await.map(|receipt| PushReply::Receipt { receipt }),
             PushCommand::Top { prefix, limit } => self.online.top(caller, &prefix, limit).await.map(|rooms| PushReply::Counts { rooms }),

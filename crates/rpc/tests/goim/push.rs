@@ -1,9 +1,10 @@
 //! `skein.push.v1.Push`: the same keys, bounds and outcomes as over HTTP.
 
 use super::world::*;
-use skein_domain::id::{ConversationId, Millis, Seq, Uid};
+use skein_domain::id::{ConversationId, Millis, NodeId, Seq, Uid};
 use skein_domain::live::{
-    Audience, GuestKey, Mid, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Pusher, Receipt, RoomName, Stored,
+    Audience, GuestKey, LiveNode, Mid, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Pusher, Receipt, RoomName,
+    Stored,
 };
 use skein_domain::{Code, Error};
 use std::sync::Arc;
@@ -13,7 +14,7 @@ const BATCH: &str = "/skein.push.v1.Push/PushBatch";
 const RECEIPT: &str = "/skein.push.v1.Push/GetReceipt";
 const ROOMS: &str = "/skein.push.v1.Push/CountRooms";
 const TOTAL: &str = "/skein.push.v1.Push/CountTotal";
-const KEY: &str = "an-api-key";
+const NODES: &str = "/skein.push.v1.Push/ListNodes";
 
 fn accepting() -> Arc<World> {
     let push = |command| match command {
@@ -25,6 +26,7 @@ fn accepting() -> Arc<World> {
         PushCommand::Receipt { push } => Ok(PushReply::Receipt {
             receipt: Receipt { push, app: Uid(1), state: PushState::Delivered, at: Millis(5), found: 3, queued: 2, dropped: 1 },
         }),
+        PushCommand::Instances => Ok(PushReply::Nodes { nodes: vec![node()] }),
         PushCommand::Total => Ok(PushReply::Total { connections: 5, addresses: 2 }),
         PushCommand::Top { .. } | PushCommand::Rooms { .. } => Ok(PushReply::Counts { rooms: vec![(RoomName::parse("a").unwrap(), 4)] }),
         _ => Err(Error::internal()),
@@ -32,8 +34,13 @@ fn accepting() -> Arc<World> {
     Arc::new(World { push: Box::new(push), ..World::default() })
 }
 
+fn node() -> LiveNode {
+    let (tcp, websocket) = ("h:1".into(), "w".into());
+    LiveNode { node: NodeId("n".into()), tcp, websocket, weight: 1, connections: 2, addresses: 3, draining: true, renewed_at: Millis(5) }
+}
+
 async fn client(world: &Arc<World>) -> Client {
-    Client { key: Some(KEY), ..Client::of(world).await }
+    Client { key: Some(API_KEY), ..Client::of(world).await }
 }
 
 fn requests(world: &World) -> Vec<PushRequest> {
@@ -66,21 +73,21 @@ async fn receivers_and_everything_else_have_their_fields() {
         assert_eq!((request.target, request.message.operation, request.message.body), (target, 1000, b"hi".to_vec()));
         assert_eq!((request.durable, request.key, request.not_before, request.ttl_ms, request.dry_run), (false, None, None, None, false));
     }
-    client.call(PUSH, "12 01 61 40 01 4a 01 6b 50 05 58 06 60 01").await.unwrap();
+    client.call(PUSH, "12 01 61 30 12 40 01 4a 01 6b 50 05 58 06 60 01").await.unwrap();
     let request = requests(&world).pop().unwrap();
     assert_eq!((request.durable, request.dry_run, request.not_before, request.ttl_ms), (true, true, Some(Millis(5)), Some(6)));
     assert_eq!(request.key.unwrap().as_str(), "k");
-    client.call(PUSH, "12 01 61 40 01").await.unwrap();
+    client.call(PUSH, "12 01 61 30 12 40 01").await.unwrap();
     assert!(requests(&world).pop().unwrap().key.is_some(), "a durable push has a key");
 }
 
 #[tokio::test]
-async fn without_a_key_nothing_reaches_the_door() {
+async fn without_a_key_that_is_known_nothing_is_judged() {
     let world = accepting();
     let mut client = Client::of(&world).await;
-    for key in [None, Some("")] {
+    for key in [None, Some(""), Some("wrong")] {
         client.key = key;
-        for path in [PUSH, BATCH, RECEIPT, ROOMS, TOTAL] {
+        for path in [PUSH, BATCH, RECEIPT, ROOMS, TOTAL, NODES] {
             let status = client.call(path, "").await.unwrap_err();
             assert_eq!(
                 (status.code(), text(status.metadata(), "skein-code")),
@@ -97,24 +104,26 @@ async fn the_key_and_the_address_are_shown_to_the_door() {
     let world = accepting();
     assert_eq!(client(&world).await.call(TOTAL, "").await.unwrap(), "08051002");
     let (pusher, from, _) = world.pushed.lock().unwrap().pop().unwrap();
-    assert_eq!((pusher, from.address.as_str()), (Pusher::ApiKey(KEY.into()), "127.0.0.1"));
+    assert_eq!((pusher, from.address.as_str()), (Pusher::ApiKey(API_KEY.into()), "127.0.0.1"));
 }
 
 #[tokio::test]
 async fn calls_of_another_shape_are_refused_before_the_door() {
     let world = accepting();
     let client = client(&world).await;
-    let long = format!("12 01 61 3a 81 80 04 {}", "78".repeat(65_537));
+    let long = format!("12 01 61 30 12 3a 81 80 04 {}", "78".repeat(65_537));
     let many =
         format!("2a e9 07 0a e9 07 {}", "00".repeat(1_001).replacen("00", "01", 1_001)).replace("2a e9 07 0a e9 07", "2a ec07 0a e907");
     let calls = [
-        ("30 01", "bad_request"),
-        ("12 00", "bad_request"),
-        ("0a 00", "bad_request"),
-        ("22 02 0a 00", "bad_request"),
+        ("30 12", "bad_request"),
+        ("12 01 61 30 11", "bad_request"),
+        ("12 01 61 30 ffffffffffffffffff01", "bad_request"),
+        ("12 00 30 12", "bad_request"),
+        ("0a 00 30 12", "bad_request"),
+        ("22 02 0a 00 30 12", "bad_request"),
         (&long, "too_large"),
         (&many, "too_large"),
-        ("12 01 61 4a 03 612062", "bad_request"),
+        ("12 01 61 30 12 4a 03 612062", "bad_request"),
     ];
     for (request, code) in calls {
         let status = client.call(PUSH, request).await.unwrap_err();
@@ -131,7 +140,7 @@ async fn calls_of_another_shape_are_refused_before_the_door() {
 #[tokio::test]
 async fn in_a_batch_each_stands_alone() {
     let world = accepting();
-    let reply = client(&world).await.call(BATCH, "0a 03 120161 0a 00 0a 03 120162").await.unwrap();
+    let reply = client(&world).await.call(BATCH, "0a 05 120161 3012 0a 00 0a 05 120162 3012").await.unwrap();
     let accepted = "0a12 0a10 0a026964 1206080710051806 1800 2001".replace(' ', "");
     assert!(reply.starts_with(&accepted) && reply.ends_with(&accepted), "{reply}");
     assert!(reply.contains(&tohex(b"bad_request")), "{reply}");
@@ -145,6 +154,8 @@ async fn receipts_and_counts_are_told() {
     for request in ["", "12 01 61 18 05", "0a 01 61"] {
         assert_eq!(client.call(ROOMS, request).await.unwrap(), "0a050a01611004", "{request}");
     }
+    let node = "0a 15 0a016e 1203683a31 1a0177 2001 2802 3003 3801 4005".replace(' ', "");
+    assert_eq!(client.call(NODES, "").await.unwrap(), node);
 }
 
 #[tokio::test]

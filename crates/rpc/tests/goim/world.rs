@@ -8,7 +8,7 @@ use skein_domain::door::{Caller, Connect, Connected, Delivery, Logic, NodeLoad, 
 use skein_domain::id::{ConnectionRef, NodeId};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher, RoomName};
 use skein_domain::push::{Batch, Delivered};
-use skein_domain::{Error, Result};
+use skein_domain::{Code, Error, Result};
 use skein_rpc::{LiveRooms, goim_comet_service, goim_logic_service, push_service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -19,9 +19,11 @@ use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Server};
 use tonic::{Request, Status};
 
+pub const API_KEY: &str = "an-api-key";
+
 type Play<C, R> = Box<dyn Fn(C) -> Result<R> + Send + Sync>;
 
-/// Doors that answer what a test tells them, and remember what they were asked.
+/// Doors that answer what a test tells them, and remember what they were asked. That [`API_KEY`] is one they know.
 pub struct World {
     pub guest: Play<GuestCommand, GuestReply>,
     pub push: Play<PushCommand, PushReply>,
@@ -72,6 +74,10 @@ impl Logic for World {
     }
 
     async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
+        if command == PushCommand::Prove {
+            let is_known = pusher == Pusher::ApiKey(API_KEY.into());
+            return if is_known { Ok(PushReply::Authorized) } else { Err(Error::new(Code::Unauthorized, "no such API key")) };
+        }
         self.pushed.lock().unwrap().push((pusher, from, command.clone()));
         (self.push)(command)
     }

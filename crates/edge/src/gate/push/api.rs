@@ -5,18 +5,16 @@ use super::super::problem::Problem;
 use super::super::{Shared, SharedState};
 use super::ask::{Asker, about_keys, unexpected_reply};
 use super::dto::{BatchBody, BatchOutcomes, Node, Nodes, Outcome, PushBody, Pushed, Receipt, RoomCount, RoomCounts, Total};
-use super::{RECEIVERS_MAX, REQUESTS_MAX, target, verify};
+use super::{RECEIVERS_MAX, REQUESTS_MAX, verify};
 use axum::extract::Path;
 use axum::http::HeaderMap;
 use serde::Deserialize;
 use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushRequest, RoomName};
-use skein_protocol::ErrorCode;
 use std::sync::Arc;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-const PUSH_ID_BYTES: usize = 26;
 const TOP_DEFAULT: u32 = 20;
 const TOP_MAX: u32 = 1_000;
 
@@ -37,12 +35,8 @@ pub fn routes() -> OpenApiRouter<Arc<Shared>> {
 /// Push one message to users, a room, everyone, or goim connections
 #[utoipa::path(post, path = "/api/v1/push", tag = "push", request_body = PushBody, responses((status = 200, body = Pushed)),
     params(("Idempotency-Key" = Option<String>, Header, description = "The same as the field idempotency_key")))]
-async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result<JsonText, Problem>) -> Answer<Pushed> {
-    let read = idempotency_header(&headers).and_then(|header_key| request_of(&body?.0, header_key));
-    let request = match read {
-        Ok(request) => request,
-        Err(problem) => return asker.prove(&state).await.map_or_else(|error| Err(error.into()), |()| Err(problem)),
-    };
+async fn push(state: SharedState, asker: Asker, headers: HeaderMap, JsonText(body): JsonText) -> Answer<Pushed> {
+    let request = request_of(&body, idempotency_header(&headers)?)?;
     match asker.push_one(&state, request).await? {
         PushOutcome::Accepted { push, stored, would_reach, repeated } => Ok(Json(Pushed::new(push, stored, would_reach, repeated))),
         PushOutcome::Refused { error } => Err(error.into()),
@@ -51,15 +45,15 @@ async fn push(state: SharedState, asker: Asker, headers: HeaderMap, body: Result
 
 /// Push up to 100 messages; each stands alone
 #[utoipa::path(post, path = "/api/v1/push/batch", tag = "push", request_body = BatchBody, responses((status = 200, body = BatchOutcomes)))]
-async fn batch(state: SharedState, asker: Asker, body: Result<JsonText, Problem>) -> Answer<BatchOutcomes> {
-    let pushes = BatchBody::read(&body?.0)?;
+async fn batch(state: SharedState, asker: Asker, JsonText(body): JsonText) -> Answer<BatchOutcomes> {
+    let pushes = BatchBody::read(&body)?;
     if !(1..=REQUESTS_MAX).contains(&pushes.len()) {
         return Err(Problem::bad_request(format!("a batch has 1 to {REQUESTS_MAX} pushes")));
     }
     let read: Vec<Result<PushRequest, Problem>> = pushes.iter().map(|push| request_of(push.get().as_bytes(), None)).collect();
     let sound: Vec<PushRequest> = read.iter().filter_map(|request| request.as_ref().ok().cloned()).collect();
-    let outcomes = if sound.is_empty() { asker.prove(&state).await.map(|()| Vec::new()) } else { asker.push(&state, sound).await };
-    let mut outcomes = outcomes?.into_iter();
+    let outcomes = if sound.is_empty() { Vec::new() } else { asker.push(&state, sound).await? };
+    let mut outcomes = outcomes.into_iter();
     let outcomes = read.into_iter().map(|request| match request {
         Ok(_) => outcomes.next().map_or_else(|| Outcome::from(unexpected_reply()), Outcome::from),
         Err(problem) => Outcome::from(problem),
@@ -68,9 +62,7 @@ async fn batch(state: SharedState, asker: Asker, body: Result<JsonText, Problem>
 }
 
 fn request_of(json: &[u8], header_key: Option<&str>) -> Result<PushRequest, Problem> {
-    let request = PushBody::read(json)?.into_request(header_key)?;
-    target::business_operation(request.message.operation)?;
-    Ok(request)
+    Ok(PushBody::read(json)?.into_request(header_key)?)
 }
 
 fn idempotency_header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
@@ -82,9 +74,6 @@ fn idempotency_header(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 #[utoipa::path(get, path = "/api/v1/push/{id}", tag = "push", responses((status = 200, body = Receipt)),
     params(("id" = String, Path, description = "The push_id of the answer")))]
 async fn receipt(state: SharedState, asker: Asker, Path(push): Path<String>) -> Answer<Receipt> {
-    if push.len() != PUSH_ID_BYTES || !push.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-        return Err(Problem::new(ErrorCode::NotFound, "there is no such push, or it was too long ago"));
-    }
     match asker.ask(&state, PushCommand::Receipt { push }).await? {
         PushReply::Receipt { receipt } => Ok(Json(receipt.into())),
         _ => Err(unexpected_reply().into()),

@@ -13,7 +13,10 @@ use skein_domain::{Code, Error, Result};
 use skein_protocol::ErrorCode;
 use std::sync::Arc;
 
-/// Who asks, and from where. Whether the key is one is judged behind the door.
+/// Who asks, and from where.
+///
+/// **Invariant:** who shows a key has proved it behind the door before anything else of the request is judged, and before
+/// its body is read.
 pub struct Asker {
     pub pusher: Pusher,
     pub from: ClientAddress,
@@ -24,8 +27,7 @@ impl FromRequestParts<Arc<Shared>> for Asker {
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> std::result::Result<Self, Problem> {
         let Ok(from) = ClientAddress::from_request_parts(parts, state).await;
-        let key = key(&parts.headers).ok_or_else(|| Problem::new(ErrorCode::Unauthorized, NO_KEY))?;
-        Ok(Self { pusher: Pusher::ApiKey(key), from })
+        Ok(Self::with_key(state, &parts.headers, from).await?)
     }
 }
 
@@ -48,12 +50,15 @@ pub async fn about_keys(mut response: Response) -> Response {
     response
 }
 
-/// The key shown, if it could be one.
-pub fn key(headers: &HeaderMap) -> Option<String> {
-    auth::bearer(headers).filter(|key| auth::is_plausible(key)).map(str::to_owned)
-}
-
 impl Asker {
+    pub async fn with_key(state: &Shared, headers: &HeaderMap, from: ClientAddress) -> Result<Self> {
+        let key = auth::bearer(headers).filter(|key| auth::is_plausible(key));
+        let key = key.ok_or_else(|| Error::new(Code::Unauthorized, NO_KEY))?;
+        let asker = Self { pusher: Pusher::ApiKey(key.to_owned()), from };
+        asker.ask(state, PushCommand::Prove).await?;
+        Ok(asker)
+    }
+
     /// One command, within the deadline.
     pub async fn ask(&self, state: &Shared, command: PushCommand) -> Result<PushReply> {
         let late = match command {
@@ -70,14 +75,6 @@ impl Asker {
         match self.ask(state, PushCommand::Push { requests }).await? {
             PushReply::Pushed { outcomes } if outcomes.len() == count => Ok(outcomes),
             _ => Err(unexpected_reply()),
-        }
-    }
-
-    /// Whether the key is one, for who is told nothing otherwise: the door refuses an empty push as a bad request only then.
-    pub async fn prove(&self, state: &Shared) -> Result<()> {
-        match self.ask(state, PushCommand::Push { requests: Vec::new() }).await {
-            Err(error) if error.code != Code::BadRequest => Err(error),
-            _ => Ok(()),
         }
     }
 

@@ -4,14 +4,14 @@
 
 use super::super::int64::Int64;
 use super::super::problem::Problem;
-use super::{RECEIVERS_MAX, target};
+use super::key;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use skein_domain::id::{Millis, Uid};
-use skein_domain::live::{self, GuestKey, LiveNode, Mid, PushId, PushOutcome, PushRequest, PushTarget, RoomName};
+use skein_domain::live::{self, Audience, GuestKey, LiveMessage, LiveNode, Mid, PushId, PushOutcome, PushRequest, PushTarget, RoomName};
 use skein_domain::{Code, Error, Result};
 use skein_protocol::{ErrorCode, JsonError, from_strict_json_object};
 use utoipa::ToSchema;
@@ -138,11 +138,11 @@ impl PushBody {
             }
             (body, header) => body.or(header),
         };
-        let key = target::idempotency_key(named, self.durable || self.not_before.is_some())?;
+        let key = key::idempotency_key(named, self.durable || self.not_before.is_some())?;
         let bytes = message_bytes(self.verbatim, self.text, self.base64)?;
         Ok(PushRequest {
             target: self.to.try_into()?,
-            message: target::message(self.operation, bytes)?,
+            message: LiveMessage::of_business(self.operation, bytes)?,
             durable: self.durable,
             key,
             not_before: self.not_before.map(Millis::from),
@@ -165,31 +165,29 @@ impl TryFrom<To> for PushTarget {
     type Error = Error;
 
     fn try_from(to: To) -> Result<Self> {
-        match to {
+        let target = match to {
             To { users: Some(users), room: None, all: None, keys: None, mids: None } => {
-                Ok(Self::Uids(receivers(users, |uid| Ok(Uid::from(uid)))?))
+                Self::Uids(users.into_iter().map(Uid::from).collect())
             }
-            To { users: None, room: Some(room), all: None, keys: None, mids: None } => Ok(Self::Room(RoomName::parse(&room)?)),
-            To { users: None, room: None, all: Some(all), keys: None, mids: None } => {
-                Ok(Self::All(target::audience(all.platforms, all.tags, Some(all.speed))?))
-            }
+            To { users: None, room: Some(room), all: None, keys: None, mids: None } => Self::Room(RoomName::parse(&room)?),
+            To { users: None, room: None, all: Some(all), keys: None, mids: None } => Self::All(all.into()),
             To { users: None, room: None, all: None, keys: Some(keys), mids: None } => {
-                Ok(Self::Keys(receivers(keys, |key| GuestKey::parse(&key))?))
+                Self::Keys(keys.iter().map(|key| GuestKey::parse(key)).collect::<Result<_>>()?)
             }
             To { users: None, room: None, all: None, keys: None, mids: Some(mids) } => {
-                Ok(Self::Mids(receivers(mids, |mid| Ok(Mid(mid.0)))?))
+                Self::Mids(mids.into_iter().map(|mid| Mid(mid.0)).collect())
             }
-            _ => Err(bad("`to` has exactly one of users, room, all, keys and mids")),
-        }
+            _ => return Err(bad("`to` has exactly one of users, room, all, keys and mids")),
+        };
+        target.check()?;
+        Ok(target)
     }
 }
 
-fn receivers<T, R>(named: Vec<T>, read: impl FnMut(T) -> Result<R>) -> Result<Vec<R>> {
-    if named.is_empty() {
-        return Err(bad(format!("one push names 1 to {RECEIVERS_MAX} receivers")));
+impl From<Everyone> for Audience {
+    fn from(Everyone { platforms, tags, speed }: Everyone) -> Self {
+        Self { platforms, tags, speed: Some(speed).filter(|speed| *speed > 0) }
     }
-    target::at_most_receivers(named.len())?;
-    named.into_iter().map(read).collect()
 }
 
 fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {

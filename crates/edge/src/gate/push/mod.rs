@@ -21,7 +21,7 @@ mod ask;
 mod docs;
 mod dto;
 mod goim;
-mod target;
+mod key;
 mod verify;
 
 pub use docs::{push_endpoint_table, push_openapi, push_openapi_json};
@@ -29,16 +29,12 @@ pub use docs::{push_endpoint_table, push_openapi, push_openapi_json};
 use super::{Gate, Shared, guard};
 use axum::Router;
 use goim::Stance;
+pub use skein_domain::live::MESSAGE_BYTES_MAX;
 use skein_domain::live::{RECEIVERS_MAX, REQUESTS_MAX};
 use std::sync::Arc;
 
 /// Longest request.
 pub const REQUEST_BYTES_MAX: u32 = 1024 * 1024;
-/// Longest message pushed.
-pub const MESSAGE_BYTES_MAX: usize = 64 * 1024;
-/// Platforms or tags of an audience, and the length of each.
-const WORDS_MAX: usize = 32;
-const WORD_BYTES_MAX: usize = 64;
 
 /// Everything that needs an API key: the push API, goim's routes, `POST /logic/verify`.
 pub fn push_router(gate: Gate) -> Router {

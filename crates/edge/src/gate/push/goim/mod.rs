@@ -15,7 +15,7 @@ mod query;
 
 use super::super::Shared;
 use super::super::address::ClientAddress;
-use super::ask::{self, Asker};
+use super::ask::Asker;
 use answer::failed;
 use axum::extract::{FromRequestParts, Request};
 use axum::http::StatusCode;
@@ -24,7 +24,6 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 use skein_domain::live::Pusher;
-use skein_domain::{Code, Error};
 use std::sync::Arc;
 
 /// Who may come.
@@ -65,11 +64,10 @@ impl FromRequestParts<Arc<Shared>> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<Shared>) -> Result<Self, Response> {
         let Ok(from) = ClientAddress::from_request_parts(parts, state).await;
-        let pusher = match parts.extensions.get() {
-            Some(Stance::Open) => Pusher::Open,
-            _ => Pusher::ApiKey(ask::key(&parts.headers).ok_or_else(|| failed(Error::new(Code::Unauthorized, ask::NO_KEY)))?),
-        };
-        Ok(Self(Asker { pusher, from }))
+        match parts.extensions.get() {
+            Some(Stance::Open) => Ok(Self(Asker { pusher: Pusher::Open, from })),
+            _ => Asker::with_key(state, &parts.headers, from).await.map(Self).map_err(failed),
+        }
     }
 }
 

@@ -4,14 +4,16 @@ use super::super::super::extract::read;
 use super::super::super::{Shared, SharedState};
 use super::super::ask::Asker;
 use super::super::dto::Pushed;
-use super::super::target;
+use super::super::key;
 use super::answer::{data, done, failed, refused, unbound};
 use super::query::{Query, Unbound, require};
 use super::{Caller, query_of};
 use axum::extract::{Request, State};
 use axum::response::Response;
 use skein_domain::id::Millis;
-use skein_domain::live::{GuestKey, Mid, Operation, PushCommand, PushOutcome, PushRequest, PushRoute, PushTarget, RoomName};
+use skein_domain::live::{
+    Audience, GuestKey, LiveMessage, Mid, Operation, PushCommand, PushOutcome, PushRequest, PushRoute, PushTarget, RoomName,
+};
 use skein_domain::{Code, Error};
 
 pub async fn keys(state: SharedState, Caller(asker): Caller, request: Request) -> Response {
@@ -69,10 +71,9 @@ pub async fn all(state: SharedState, Caller(asker): Caller, request: Request) ->
         Err(message) => return unbound(&message),
     };
     let words = |name| query.all(name).map(str::to_owned).collect();
-    match target::audience(words("platform"), words("tag"), u32::try_from(speed).ok()) {
-        Ok(audience) => call.push(&state, &asker, PushTarget::All(audience), request).await,
-        Err(error) => failed(error),
-    }
+    let speed = u32::try_from(speed).ok().filter(|speed| *speed > 0);
+    let audience = Audience { platforms: words("platform"), tags: words("tag"), speed };
+    call.push(&state, &asker, PushTarget::All(audience), request).await
 }
 
 /// What all four have in common. All but `operation` is ours.
@@ -124,17 +125,14 @@ impl Call {
     }
 
     fn request(self, target: PushTarget, body: Vec<u8>) -> skein_domain::Result<PushRequest> {
-        if let PushTarget::Keys(keys) = &target {
-            target::at_most_receivers(keys.len())?;
-        }
-        if let PushTarget::Mids(mids) = &target {
-            target::at_most_receivers(mids.len())?;
+        if !nobody(&target) {
+            target.check()?;
         }
         Ok(PushRequest {
             target,
-            message: target::message(self.operation, body)?,
+            message: LiveMessage::of(self.operation, body)?,
             durable: self.durable,
-            key: target::idempotency_key(self.key.as_deref(), self.durable || self.not_before.is_some())?,
+            key: key::idempotency_key(self.key.as_deref(), self.durable || self.not_before.is_some())?,
             not_before: self.not_before,
             ttl_ms: self.ttl_ms,
             dry_run: self.dry_run,

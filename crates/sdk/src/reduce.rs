@@ -72,17 +72,20 @@ fn react(reactions: &mut Vec<v1::Reaction>, reacted: &v1::Reacted, author: i64) 
     }
 }
 
-/// Title, members, my own role and the newest message follow the log.
+/// Title, members, my own role and the newest message follow the log. What the conversation was told with by the server,
+/// up to `head`, is in it already.
 pub fn apply_to_conversation(conversation: &mut v1::Conversation, entry: &v1::Entry, my_uid: i64) {
+    let is_new = entry.seq > conversation.head;
     conversation.head = conversation.head.max(entry.seq);
     conversation.count = conversation.count.max(entry.count);
-    if let Some(message) = message_of(entry) {
+    if let Some(message) = message_of(entry).filter(|message| conversation.last.as_ref().is_none_or(|last| last.seq <= message.seq)) {
         conversation.last = Some(message);
     }
     if let Some(last) = conversation.last.as_mut().filter(|last| Some(last.seq) == target_of(entry)) {
         apply_to_message(last, entry);
     }
     match &entry.event {
+        _ if !is_new => {}
         Some(Event::Joined(joined)) => conversation.members += i32::try_from(joined.uids.len()).unwrap_or(i32::MAX),
         Some(Event::Left(left)) => {
             conversation.members = (conversation.members - 1).max(0);
@@ -157,6 +160,19 @@ mod tests {
         apply_to_message(&mut state, &entry(3, 7, Event::Edited(v1::Edited { target: 1, body: text("back") })));
         assert!(state.recalled && state.body.is_none());
         assert!(message_of(&entry(1, 7, Event::Message(v1::Message::default()))).expect("a message").recalled);
+    }
+
+    #[test]
+    fn what_the_server_told_the_conversation_with_counts_once() {
+        let mut conversation = v1::Conversation { head: 1, members: 2, title: "new".into(), ..v1::Conversation::default() };
+        let joined = |seq, uids: &[i64]| entry(seq, 7, Event::Joined(v1::MembersJoined { uids: uids.to_vec() }));
+        apply_to_conversation(&mut conversation, &joined(1, &[7, 8]), 7);
+        assert_eq!((conversation.members, conversation.head), (2, 1));
+        apply_to_conversation(&mut conversation, &joined(2, &[9]), 7);
+        assert_eq!((conversation.members, conversation.head), (3, 2));
+        let say = |seq| entry(seq, 7, Event::Message(v1::Message { body: text("hi"), ..v1::Message::default() }));
+        [say(4), say(3)].iter().for_each(|said| apply_to_conversation(&mut conversation, said, 7));
+        assert_eq!(conversation.last.expect("the newest").seq, 4);
     }
 
     #[test]

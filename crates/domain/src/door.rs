@@ -49,6 +49,9 @@ pub const CALL_DEADLINE_MS: u64 = 5_000;
 #[async_trait]
 pub trait Delivery: Send + Sync + 'static {
     async fn deliver(&self, batch: Batch) -> Result<Delivered>;
+
+    /// What each connection of a user at this Comet is doing, as JSON objects: operators read them, and no program does.
+    async fn connections(&self, uid: Uid) -> Result<Vec<serde_json::Value>>;
 }
 
 /// Finds the door to a node's Comet. `None`: no such node is alive.

@@ -6,7 +6,10 @@ use crate::proto::delivery_client::DeliveryClient;
 use crate::proto::delivery_server::{Delivery as DeliveryRpc, DeliveryServer};
 use crate::proto::{Question, Reply};
 use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use skein_domain::door::Delivery;
+use skein_domain::id::Uid;
 use skein_domain::push::{Batch, Delivered};
 use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
@@ -27,18 +30,26 @@ impl RemoteDelivery {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         Self { client }
     }
-}
 
-#[async_trait]
-impl Delivery for RemoteDelivery {
-    async fn deliver(&self, batch: Batch) -> Result<Delivered> {
-        let question = Question { kind: "deliver".into(), body: pack(&batch)? };
+    async fn ask<T: DeserializeOwned>(&self, kind: &str, asked: &impl Serialize) -> Result<T> {
+        let question = Question { kind: kind.into(), body: pack(asked)? };
         let mut client = self.client.clone();
         match tokio::time::timeout(deadline(), client.deliver(question)).await {
             Ok(Ok(response)) => outcome(response.into_inner()),
             Ok(Err(status)) => Err(failure(status)),
             Err(_) => Err(Error::new(Code::Timeout, "the Comet did not answer in time")),
         }
+    }
+}
+
+#[async_trait]
+impl Delivery for RemoteDelivery {
+    async fn deliver(&self, batch: Batch) -> Result<Delivered> {
+        self.ask("deliver", &batch).await
+    }
+
+    async fn connections(&self, uid: Uid) -> Result<Vec<serde_json::Value>> {
+        self.ask("connections", &uid).await
     }
 }
 
@@ -58,13 +69,17 @@ struct Served(Arc<dyn Delivery>);
 impl DeliveryRpc for Served {
     async fn deliver(&self, request: Request<Question>) -> Result<Response<Reply>, Status> {
         let question = request.into_inner();
-        let delivered = match question.kind.as_str() {
+        let answer = match question.kind.as_str() {
             "deliver" => match unpack(&question.body) {
-                Ok(batch) => self.0.deliver(batch).await,
-                Err(error) => Err(error),
+                Ok(batch) => reply(0, self.0.deliver(batch).await),
+                Err(error) => reply(0, Err::<(), _>(error)),
             },
-            _ => Err(Error::new(Code::Unsupported, "this Comet does not know that call")),
+            "connections" => match unpack(&question.body) {
+                Ok(uid) => reply(0, self.0.connections(uid).await),
+                Err(error) => reply(0, Err::<(), _>(error)),
+            },
+            _ => reply(0, Err::<(), _>(Error::new(Code::Unsupported, "this Comet does not know that call"))),
         };
-        Ok(Response::new(reply(0, delivered)))
+        Ok(Response::new(answer))
     }
 }

@@ -88,6 +88,13 @@ impl Delivery for Scripted {
         }
         Ok(Delivered { found: batch.envelopes.len() as u64, queued: batch.controls.len() as u64, ..Default::default() })
     }
+
+    async fn connections(&self, uid: Uid) -> Result<Vec<serde_json::Value>> {
+        match uid {
+            Uid(42) => Ok(vec![serde_json::json!({"transport": "tcp", "rooms": [9]})]),
+            _ => Err(Error::new(Code::Draining, "going away")),
+        }
+    }
 }
 
 fn connected(client: &str) -> Connected {
@@ -219,6 +226,9 @@ async fn batches_arrive_whole(doors: Doors) {
     };
     let delivered = doors.delivery.deliver(batch).await.unwrap();
     assert_eq!((delivered.found, delivered.queued), (1, 2));
+    let connections = doors.delivery.connections(Uid(42)).await.unwrap();
+    assert_eq!(connections, [serde_json::json!({"transport": "tcp", "rooms": [9]})]);
+    assert_eq!(doors.delivery.connections(Uid(43)).await.unwrap_err().code, Code::Draining);
 }
 
 macro_rules! contract {

@@ -47,7 +47,7 @@ pub enum Verb {
     },
     /// Numbers of the running process.
     Stats,
-    /// What each connection of a user to this process is doing.
+    /// What each connection of a user is doing, at whichever Comet it is.
     Connections {
         /// Uid or e-mail address.
         user: String,

@@ -1,11 +1,11 @@
 //! The command line: what `skein` can be asked for.
 
-use crate::program::program;
+use crate::program::{program, quoted};
 use crate::roles::Role;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod admin;
@@ -15,6 +15,7 @@ mod doctor;
 pub mod push;
 mod serve;
 
+const DATA_DEFAULT: &str = "data";
 /// As in sysexits.h: configuration error, and software error.
 const EXIT_CONFIG: u8 = 78;
 const EXIT_FAILURE: u8 = 70;
@@ -53,7 +54,7 @@ enum Command {
 #[derive(Args, Clone)]
 pub struct DataArgs {
     /// The data folder.
-    #[arg(long, default_value = "data", env = "SKEIN_DATA")]
+    #[arg(long, default_value = DATA_DEFAULT, env = "SKEIN_DATA")]
     pub data: PathBuf,
 }
 
@@ -107,7 +108,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("skein: {error:#}");
+            eprintln!("skein: {}", format!("{error:#}").trim_end());
             ExitCode::from(if error.is::<BadConfiguration>() { EXIT_CONFIG } else { EXIT_FAILURE })
         }
     }
@@ -121,18 +122,28 @@ fn parse() -> Cli {
 
 /// The command cannot even begin.
 #[derive(Debug)]
-struct BadConfiguration;
+struct BadConfiguration {
+    chosen: String,
+}
 
 impl std::fmt::Display for BadConfiguration {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the configuration is not usable (`{} doctor` looks at it)", program())
+        write!(f, "the configuration is not usable (`{} doctor{}` looks at it)", program(), self.chosen)
     }
 }
 
 impl ServeArgs {
+    /// The flags that name folder and file again, for a command that is to look at the same.
+    pub fn chosen(&self) -> String {
+        let data = (self.data.data != Path::new(DATA_DEFAULT)).then_some(("--data", &self.data.data));
+        let config = self.config.as_ref().map(|config| ("--config", config));
+        data.into_iter().chain(config).map(|(flag, path)| format!(" {flag} {}", quoted(&path.display().to_string()))).collect()
+    }
+
     pub fn load(&self) -> Result<crate::config::Config> {
         let flags = self.flags()?;
-        crate::config::Config::load(&self.data.data, self.config.as_deref(), std::env::vars(), &flags).context(BadConfiguration)
+        let loaded = crate::config::Config::load(&self.data.data, self.config.as_deref(), std::env::vars(), &flags);
+        loaded.with_context(|| BadConfiguration { chosen: self.chosen() })
     }
 
     fn flags(&self) -> Result<Vec<(String, toml::Value)>> {

@@ -65,9 +65,11 @@ fn of_listener(config: &Config, listener: Listener, address: SocketAddr) -> Opti
 /// What answers without any secret: the setting that lets it, and the address. goim's clients also come over TCP.
 fn keyless(config: &Config, roles: &Roles) -> Vec<(&'static str, SocketAddr)> {
     use Listener::*;
-    let trust = config.compat.goim.trust;
+    let goim = &config.compat.goim;
     let open = wanted(config, roles).into_iter().filter_map(|(listener, address)| match listener {
-        Tcp | GoimWebsocket | GoimWebsocketTls | GoimCometRpc | GoimLogicRpc if trust => Some(("compat.goim.trust", address)),
+        Tcp | GoimWebsocket | GoimWebsocketTls | GoimCometRpc | GoimLogicRpc if goim.trust => Some(("compat.goim.trust", address)),
+        // Guests who name nobody, and hear the rooms that they name.
+        Tcp | GoimWebsocket | GoimWebsocketTls if goim.on => Some(("compat.goim.on", address)),
         GoimHttp => Some(("compat.goim.open_push", address)),
         _ => None,
     });
@@ -157,5 +159,14 @@ mod tests {
         assert_eq!(ports(&[], ""), [3101, 3102, 3111, 3109, 3119]);
         assert_eq!(ports(&[Role::Comet], ""), [3101, 3102, 3109]);
         assert_eq!(ports(&[Role::Status, Role::Verify, Role::Logic, Role::Job], ""), [3111, 3119]);
+
+        let anonymous = |roles: &[Role]| {
+            let mut config = Config::default();
+            config.node.roles = roles.to_vec();
+            config.compat.goim.on = true;
+            keyless(&config, &config.roles().unwrap()).into_iter().map(|(what, at)| (what, at.port())).collect::<Vec<_>>()
+        };
+        assert_eq!(anonymous(&[]), [("compat.goim.on", 3101), ("compat.goim.on", 3102)]);
+        assert_eq!(anonymous(&[Role::Gate]), []);
     }
 }

@@ -12,9 +12,13 @@ fn shell_word(program: &Path, here: &Path) -> String {
         Ok(below) if here.parent().is_some() => Path::new(".").join(below),
         _ => program.to_owned(),
     };
-    let text = path.display().to_string();
-    let is_plain = text.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
-    if is_plain { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+    quoted(&path.display().to_string())
+}
+
+/// One word of a shell.
+pub fn quoted(text: &str) -> String {
+    let is_plain = !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "/._-+".contains(c));
+    if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

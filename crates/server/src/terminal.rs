@@ -22,10 +22,11 @@ mod script;
 pub mod time;
 pub mod view;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use lang::Lang;
@@ -89,6 +90,11 @@ impl AccountArgs {
 }
 
 pub fn chat(args: ChatArgs) -> Result<ExitCode> {
+    if !std::io::stdin().is_terminal() || !std::io::stdout().is_terminal() {
+        let (zh, en) =
+            ("聊天需要终端；脚本请用 `skein send` 与 `skein tail`", "chat needs a terminal; scripts have `skein send` and `skein tail`");
+        bail!("{}", args.account.lang().pick(zh, en));
+    }
     runtime()?.block_on(chat::run(args))
 }
 

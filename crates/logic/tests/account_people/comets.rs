@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use skein_domain::Result;
 use skein_domain::account::Ended;
 use skein_domain::door::{Comets, Delivery};
-use skein_domain::id::{ConnectionRef, ConversationId, Generation, NodeId, SessionId};
+use skein_domain::id::{ConnectionRef, ConversationId, Generation, NodeId, SessionId, Uid};
 use skein_domain::push::{Batch, Control, Delivered, Envelope, Push, Target};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -108,5 +108,9 @@ impl Delivery for RecordingComet {
             }
         }
         Ok(Delivered::default())
+    }
+
+    async fn connections(&self, _: Uid) -> Result<Vec<serde_json::Value>> {
+        Ok(Vec::new())
     }
 }

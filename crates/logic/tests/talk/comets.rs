@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use skein_domain::door::{Comets, Delivery};
-use skein_domain::id::{ConversationId, NodeId, Seq, SessionId};
+use skein_domain::id::{ConversationId, NodeId, Seq, SessionId, Uid};
 use skein_domain::push::{Batch, Control, Delivered, Push, Target};
 use skein_domain::{Code, Error, Result};
 use std::collections::BTreeMap;
@@ -131,5 +131,9 @@ impl Delivery for RecordingComet {
         let found = *self.receivers.lock().unwrap() * batch.envelopes.len() as u64;
         self.batches.send_modify(|batches| batches.push(batch));
         Ok(Delivered { found, queued: found, ..Delivered::default() })
+    }
+
+    async fn connections(&self, _: Uid) -> Result<Vec<serde_json::Value>> {
+        Ok(Vec::new())
     }
 }

@@ -5,7 +5,7 @@ use bytes::{Buf, BufMut, Bytes};
 use futures_util::future::BoxFuture;
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
 use skein_domain::door::{Caller, Connect, Connected, Delivery, Logic, NodeLoad, Origin};
-use skein_domain::id::{ConnectionRef, NodeId};
+use skein_domain::id::{ConnectionRef, NodeId, Uid};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher, RoomName};
 use skein_domain::push::{Batch, Delivered};
 use skein_domain::{Code, Error, Result};
@@ -88,6 +88,10 @@ impl Delivery for World {
     async fn deliver(&self, batch: Batch) -> Result<Delivered> {
         self.batches.lock().unwrap().push(batch.clone());
         (self.deliver)(batch)
+    }
+
+    async fn connections(&self, _: Uid) -> Result<Vec<serde_json::Value>> {
+        Ok(Vec::new())
     }
 }
 

@@ -5,7 +5,8 @@ use crate::folder::ADMIN_SOCKET;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 use skein_domain::account::User;
-use skein_domain::id::Uid;
+use skein_domain::door::Comets;
+use skein_domain::id::{NodeId, Uid};
 use skein_domain::port::{AccountStore, Audit, Clock, ContactStore, ConversationStore, DeadLetters, NodeInfo, NodeRegistry};
 use skein_domain::push::Push;
 use skein_domain::{Code, Error};
@@ -18,6 +19,7 @@ use std::time::Instant;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub(super) const ACTOR: &str = "admin.sock";
@@ -32,6 +34,7 @@ pub struct Admin {
     pub contacts: Arc<dyn ContactStore>,
     pub conversations: Arc<dyn ConversationStore>,
     pub nodes: Arc<dyn NodeRegistry>,
+    pub comets: Arc<dyn Comets>,
     /// Only with Kafka.
     pub dead_letters: Option<Arc<dyn DeadLetters>>,
     pub clock: Arc<dyn Clock>,
@@ -172,13 +175,19 @@ impl Admin {
         Ok(json!({"sent": true}))
     }
 
-    /// Each one by itself, as its node sees it now.
+    /// Each one by itself, as its node sees it now; of a node that does not answer, why.
     async fn connections(&self, user: &str) -> skein_domain::Result<Value> {
         let uid = self.find(user).await?.uid;
-        let Some(own) = &self.own else {
-            return Err(Error::new(Code::Unsupported, "the connections are at another process: this one has no role comet"));
-        };
-        serde_json::to_value(own.hub.connections_of(uid)).map_err(|_| Error::internal())
+        let mut nodes = self.comets.nodes();
+        nodes.sort_unstable();
+        let mut asked = JoinSet::new();
+        for (place, node) in nodes.into_iter().enumerate() {
+            let Some(comet) = self.comets.comet(&node) else { continue };
+            asked.spawn(async move { (place, node, comet.connections(uid).await) });
+        }
+        let mut answers = asked.join_all().await;
+        answers.sort_unstable_by_key(|(place, ..)| *place);
+        Ok(answers.into_iter().flat_map(|(_, node, answer)| at_node(&node, answer)).collect())
     }
 
     async fn dead_letters(&self, act: DeadLettersAct) -> skein_domain::Result<Value> {
@@ -214,6 +223,12 @@ impl Admin {
             "connections": connections,
         }))
     }
+}
+
+fn at_node(node: &NodeId, answer: skein_domain::Result<Vec<Value>>) -> Vec<Value> {
+    let mut rows = answer.unwrap_or_else(|error| vec![json!({"error": error.to_string()})]);
+    rows.iter_mut().for_each(|row| row["node"] = json!(node));
+    rows
 }
 
 fn shown(user: &User) -> Value {

@@ -1,5 +1,6 @@
 //! `skein admin`: asks the running server and shows the answer as a table.
 
+use super::push::when;
 use super::{AdminArgs, runtime};
 use crate::admin::client;
 use anyhow::Result;
@@ -17,6 +18,11 @@ pub fn run(args: AdminArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What says whose row it is stands first.
+const FIRST: [&str; 6] = ["node", "id", "uid", "email", "nickname", "name"];
+/// Of an age in milliseconds, and not of one.
+const TIMES_FROM: i64 = 1_000_000_000_000;
+
 /// A list of objects is a table, an object is a list of lines.
 fn shown(answer: &Value) -> String {
     match answer {
@@ -28,22 +34,31 @@ fn shown(answer: &Value) -> String {
 }
 
 fn table(rows: &[Value]) -> String {
-    let columns: Vec<&String> = rows[0].as_object().into_iter().flat_map(|row| row.keys()).collect();
+    let mut columns: Vec<&String> = rows.iter().filter_map(Value::as_object).flat_map(|row| row.keys()).collect();
+    columns.sort_unstable_by_key(|column| (FIRST.iter().position(|first| first == column).unwrap_or(FIRST.len()), *column));
+    columns.dedup();
     let cell = |row: &Value, column: &String| row.get(column.as_str()).map(text).unwrap_or_default();
-    let width = |column: &String| rows.iter().map(|row| cell(row, column).width()).chain([column.width()]).max().unwrap_or(0);
+    let width = |column: &String| rows.iter().map(|row| cell(row, column).width()).chain([heading(column).width()]).max().unwrap_or(0);
     let widths: Vec<usize> = columns.iter().map(|column| width(column)).collect();
     let line = |cells: Vec<String>| {
         let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell}{}", " ".repeat(width - cell.width())));
         format!("{}\n", padded.collect::<Vec<_>>().join("  ").trim_end())
     };
-    let head = line(columns.iter().map(|column| (*column).clone()).collect());
+    let head = line(columns.iter().map(|column| heading(column)).collect());
     let body = rows.iter().map(|row| line(columns.iter().map(|column| cell(row, column)).collect()));
     std::iter::once(head).chain(body).collect()
+}
+
+/// Times are shown as dates.
+fn heading(column: &str) -> String {
+    column.strip_suffix("_at_ms").map_or_else(|| column.to_owned(), |what| format!("{what}_at"))
 }
 
 fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        Value::Number(number) => number.as_i64().filter(|ms| *ms >= TIMES_FROM).map_or_else(|| number.to_string(), when::shown),
         other => other.to_string(),
     }
 }
@@ -55,6 +70,13 @@ mod tests {
     #[test]
     fn columns_stand_straight_with_wide_characters() {
         let rows = serde_json::json!([{"uid": "1", "nickname": "王小明"}, {"uid": "12", "nickname": "ann"}]);
-        assert_eq!(shown(&rows), "nickname  uid\n王小明    1\nann       12\n");
+        assert_eq!(shown(&rows), "uid  nickname\n1    王小明\n12   ann\n");
+    }
+
+    #[test]
+    fn rows_may_differ_and_times_can_be_read() {
+        let rows =
+            serde_json::json!([{"node": "a", "made_at_ms": 1_700_000_000_000_i64, "n": 5}, {"error": "away", "node": "b", "n": null}]);
+        assert_eq!(shown(&rows), "node  error  made_at               n\na            2023-11-14T22:13:20Z  5\nb     away\n");
     }
 }

@@ -5,17 +5,20 @@ use crate::config::Config;
 use crate::engines::reach;
 use crate::limits::OpenFiles;
 use crate::listeners::{Listener, wanted};
+use crate::terminal::lang::Lang;
 use anyhow::{Context, Result};
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use unicode_width::UnicodeWidthStr;
 
 const DISK_FREE_MIN: u64 = 1 << 30;
 const FSYNC_SLOW: Duration = Duration::from_millis(20);
 /// 2026-01-01: no honest clock is before the day this was written.
 const CLOCK_MIN: u64 = 1_767_225_600;
+const SUBJECT_WIDTH: usize = 14;
 
 enum Finding {
     Good(String),
@@ -27,53 +30,73 @@ enum Finding {
 use Finding::{Bad, Good, Warn};
 
 pub fn run(args: ServeArgs) -> Result<ExitCode> {
+    let lang = Lang::from_environment();
     let data = args.data.data.as_path();
     let running = is_running(data)?;
     let mut findings = Vec::new();
+    let subject = lang.pick("配置", "configuration");
     match args.load() {
         Err(error) => {
-            findings.push(("configuration", Bad(format!("{error:#}"), "mend what the line names; docs/operator-guide.md lists every key")))
+            let todo = lang.pick(
+                "改正上面指出的那一行；所有配置项见 docs/operator-guide.md",
+                "mend what the line names; docs/operator-guide.md lists every key",
+            );
+            findings.push((subject, Bad(format!("{error:#}"), todo)));
         }
         Ok(config) => {
-            findings.push(("configuration", Good("read and valid".into())));
-            findings.extend(look(&config, data, running)?);
+            findings.push((subject, Good(lang.pick("已读取，有效", "read and valid").into())));
+            findings.extend(look(lang, &config, data, running)?);
         }
     }
     let bad = findings.iter().any(|(_, finding)| matches!(finding, Bad(..)));
     for (subject, finding) in &findings {
         show(subject, finding);
     }
-    match (bad, running) {
-        (true, _) => println!("\nSkein would not run well here: see ✗ above."),
-        (false, true) => println!("\nA server already runs on {}.", data.display()),
-        (false, false) => println!("\nReady: `{} serve`.", crate::program::program()),
-    }
+    println!("\n{}", conclusion(lang, &args, bad, running));
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn show(subject: &str, finding: &Finding) {
-    match finding {
-        Good(what) => println!("✓ {subject:<14} {what}"),
-        Warn(what, todo) => println!("! {subject:<14} {what}\n  {:<14} → {todo}", ""),
-        Bad(what, todo) => println!("✗ {subject:<14} {what}\n  {:<14} → {todo}", ""),
+fn conclusion(lang: Lang, args: &ServeArgs, bad: bool, running: bool) -> String {
+    let serve = format!("`{} serve{}`", crate::program::program(), args.chosen());
+    let data = args.data.data.display();
+    match (lang, bad, running) {
+        (Lang::Zh, true, _) => "Skein 在这里运行不好：见上面的 ✗。".into(),
+        (Lang::En, true, _) => "Skein would not run well here: see ✗ above.".into(),
+        (Lang::Zh, false, true) => format!("{data} 上已有服务器在运行。"),
+        (Lang::En, false, true) => format!("A server already runs on {data}."),
+        (Lang::Zh, false, false) => format!("一切就绪：{serve}。"),
+        (Lang::En, false, false) => format!("Ready: {serve}."),
     }
 }
 
-fn look(config: &Config, data: &Path, running: bool) -> Result<Vec<(&'static str, Finding)>> {
-    let mut findings = vec![("server", server(running, data))];
+fn show(subject: &str, finding: &Finding) {
+    let gap = " ".repeat(SUBJECT_WIDTH.saturating_sub(subject.width()));
+    let (mark, what, todo) = match finding {
+        Good(what) => ("✓", what, None),
+        Warn(what, todo) => ("!", what, Some(todo)),
+        Bad(what, todo) => ("✗", what, Some(todo)),
+    };
+    println!("{mark} {subject}{gap} {what}");
+    if let Some(todo) = todo {
+        println!("  {:SUBJECT_WIDTH$} → {todo}", "");
+    }
+}
+
+fn look(lang: Lang, config: &Config, data: &Path, running: bool) -> Result<Vec<(&'static str, Finding)>> {
+    let mut findings = vec![(lang.pick("服务器", "server"), server(lang, running, data))];
     if !running {
         for (listener, address) in wanted(config, &config.roles()?) {
-            findings.push((name_of(listener), port(address)));
+            findings.push((name_of(lang, listener), port(lang, address)));
         }
     }
-    findings.push(("data folder", folder(data)));
-    findings.push(("disk space", space(data)));
-    findings.push(("disk speed", fsync(data)));
-    findings.push(("open files", open_files()));
-    findings.push(("clock", clock()));
-    findings.push(("tls", tls(config)));
-    findings.extend(engines(config)?);
-    findings.push(("mail", runtime()?.block_on(mail(config))));
+    findings.push((lang.pick("数据目录", "data folder"), folder(lang, data)));
+    findings.push((lang.pick("磁盘空间", "disk space"), space(lang, data)));
+    findings.push((lang.pick("磁盘速度", "disk speed"), fsync(lang, data)));
+    findings.push((lang.pick("打开文件数", "open files"), open_files(lang)));
+    findings.push((lang.pick("时钟", "clock"), clock(lang)));
+    findings.push(("tls", tls(lang, config)));
+    findings.extend(engines(lang, config)?);
+    findings.push((lang.pick("邮件", "mail"), runtime()?.block_on(mail(lang, config))));
     Ok(findings)
 }
 
@@ -82,50 +105,63 @@ fn is_running(data: &Path) -> Result<bool> {
     Ok(data.join(crate::folder::ADMIN_SOCKET).exists() && runtime()?.block_on(ask).is_ok())
 }
 
-fn server(running: bool, data: &Path) -> Finding {
-    if running { Good(format!("runs on {}; ports are its own", data.display())) } else { Good("does not run".into()) }
+fn server(lang: Lang, running: bool, data: &Path) -> Finding {
+    let data = data.display();
+    Good(match (lang, running) {
+        (Lang::Zh, true) => format!("正在 {data} 上运行；端口是它自己的"),
+        (Lang::En, true) => format!("runs on {data}; ports are its own"),
+        (_, false) => lang.pick("没有运行", "does not run").into(),
+    })
 }
 
 /// As a report calls it.
-fn name_of(listener: Listener) -> &'static str {
+fn name_of(lang: Lang, listener: Listener) -> &'static str {
     match listener {
-        Listener::Public => "public port",
-        Listener::Tcp => "tcp port",
-        Listener::Push => "push port",
-        Listener::Admin => "admin port",
+        Listener::Public => lang.pick("公共端口", "public port"),
+        Listener::Tcp => lang.pick("TCP 端口", "tcp port"),
+        Listener::Push => lang.pick("推送端口", "push port"),
+        Listener::Admin => lang.pick("管理端口", "admin port"),
         Listener::CometRpc => "comet rpc port",
         Listener::LogicRpc => "logic rpc port",
         other => other.setting(),
     }
 }
 
-fn port(address: SocketAddr) -> Finding {
+fn port(lang: Lang, address: SocketAddr) -> Finding {
     match TcpListener::bind(address) {
-        Ok(_) => Good(format!("{address} is free")),
-        Err(error) => Bad(format!("{address}: {error}"), "stop what holds it, or choose another in [listen]"),
+        Ok(_) => Good(format!("{address} {}", lang.pick("空闲", "is free"))),
+        Err(error) => {
+            let todo = lang.pick("停掉占用它的程序，或在 [listen] 里换一个", "stop what holds it, or choose another in [listen]");
+            Bad(format!("{address}: {error}"), todo)
+        }
     }
 }
 
-fn folder(data: &Path) -> Finding {
+fn folder(lang: Lang, data: &Path) -> Finding {
     match crate::folder::ensure(data).and_then(|()| probe(data, |_| Ok(()))) {
-        Ok(()) => Good(format!("{} can be written", data.display())),
-        Err(error) => Bad(format!("{error:#}"), "give this user the folder, or name another with --data"),
+        Ok(()) => Good(format!("{} {}", data.display(), lang.pick("可写", "can be written"))),
+        Err(error) => {
+            let todo = lang.pick("把目录交给此用户，或用 --data 指定别的", "give this user the folder, or name another with --data");
+            Bad(format!("{error:#}"), todo)
+        }
     }
 }
 
-fn space(data: &Path) -> Finding {
+fn space(lang: Lang, data: &Path) -> Finding {
     match rustix::fs::statvfs(data) {
-        Err(error) => Warn(format!("unknown: {error}"), "look with `df -h`"),
+        Err(error) => Warn(format!("{}: {error}", lang.pick("未知", "unknown")), lang.pick("用 `df -h` 查看", "look with `df -h`")),
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
-            let text = format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64);
-            if free < DISK_FREE_MIN { Warn(text, "free at least 1 GiB: a full disk refuses every message") } else { Good(text) }
+            let gib = free as f64 / (1u64 << 30) as f64;
+            let text = format!("{gib:.1} GiB {}", lang.pick("可用", "free"));
+            let todo = lang.pick("至少腾出 1 GiB：磁盘满了，任何消息都发不出", "free at least 1 GiB: a full disk refuses every message");
+            if free < DISK_FREE_MIN { Warn(text, todo) } else { Good(text) }
         }
     }
 }
 
 /// An ack waits for one fsync: its speed is the floor of every message's latency.
-fn fsync(data: &Path) -> Finding {
+fn fsync(lang: Lang, data: &Path) -> Finding {
     const ROUNDS: u32 = 16;
     let measured = probe(data, |file| {
         let start = Instant::now();
@@ -134,12 +170,17 @@ fn fsync(data: &Path) -> Finding {
         }
         Ok(start.elapsed() / ROUNDS)
     });
+    let each = |each: Duration| format!("{each:.1?} {}", lang.pick("一次同步", "a sync"));
     match measured {
-        Err(error) => Bad(format!("{error:#}"), "the disk must be able to sync"),
-        Ok(each) if each > FSYNC_SLOW => {
-            Warn(format!("{each:.1?} a sync"), "every ack waits that long; a disk with a protected write cache is faster")
+        Err(error) => Bad(format!("{error:#}"), lang.pick("磁盘必须能同步", "the disk must be able to sync")),
+        Ok(slow) if slow > FSYNC_SLOW => {
+            let todo = lang.pick(
+                "每条回执都要等这么久；写缓存有掉电保护的磁盘更快",
+                "every ack waits that long; a disk with a protected write cache is faster",
+            );
+            Warn(each(slow), todo)
         }
-        Ok(each) => Good(format!("{each:.1?} a sync")),
+        Ok(quick) => Good(each(quick)),
     }
 }
 
@@ -151,58 +192,75 @@ fn probe<T>(data: &Path, work: impl FnOnce(&mut std::fs::File) -> Result<T>) -> 
     outcome
 }
 
-fn open_files() -> Finding {
+fn open_files(lang: Lang) -> Finding {
     let limits = OpenFiles::now();
-    match limits.is_plenty() {
-        true => Good(format!("at most {limits}")),
-        false => Warn(format!("at most {limits}"), "each connection is one: `ulimit -n 1048576` before the start"),
+    let text = format!("{} {limits}", lang.pick("最多", "at most"));
+    let todo = lang.pick("每个连接占一个：启动前执行 `ulimit -n 1048576`", "each connection is one: `ulimit -n 1048576` before the start");
+    if limits.is_plenty() { Good(text) } else { Warn(text, todo) }
+}
+
+fn clock(lang: Lang) -> Finding {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    match now < CLOCK_MIN {
+        true => Bad(lang.pick("慢了好几年", "is years behind").into(), lang.pick("校准它，最好用 NTP", "set it, best by NTP")),
+        false => Good(lang.pick("可信", "plausible").into()),
     }
 }
 
-fn clock() -> Finding {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    if now < CLOCK_MIN { Bad("is years behind".into(), "set it, best by NTP") } else { Good("plausible".into()) }
-}
-
-fn tls(config: &Config) -> Finding {
+fn tls(lang: Lang, config: &Config) -> Finding {
     match config.tls.acceptor() {
-        Err(error) => Bad(format!("{error:#}"), "mend the files named in [tls]"),
-        Ok(Some(_)) => Good("certificate and key fit".into()),
+        Err(error) => Bad(format!("{error:#}"), lang.pick("改正 [tls] 里的文件", "mend the files named in [tls]")),
+        Ok(Some(_)) => Good(lang.pick("证书与私钥相符", "certificate and key fit").into()),
         Ok(None) if config.is_public() => Warn(
-            "off, but the public listener is reachable from outside".into(),
-            "set [tls] certificate and private_key, or put a TLS proxy before it",
+            lang.pick("未启用，但公共端口可从外部访问", "off, but the public listener is reachable from outside").into(),
+            lang.pick(
+                "设置 [tls] certificate 与 private_key，或在前面放 TLS 代理",
+                "set [tls] certificate and private_key, or put a TLS proxy before it",
+            ),
         ),
-        Ok(None) => Good("off; listeners are on loopback".into()),
+        Ok(None) => Good(lang.pick("未启用；只监听本机", "off; listeners are on loopback").into()),
     }
 }
 
 /// Those that are configured.
-fn engines(config: &Config) -> Result<Vec<(&'static str, Finding)>> {
+fn engines(lang: Lang, config: &Config) -> Result<Vec<(&'static str, Finding)>> {
     let mut findings = Vec::new();
+    let answers = lang.pick("有应答", "answers");
     let mut look = |name, reached: Result<()>, todo| {
-        findings.push((name, reached.map_or_else(|error| Bad(format!("{error:#}"), todo), |()| Good("answers".into()))));
+        findings.push((name, reached.map_or_else(|error| Bad(format!("{error:#}"), todo), |()| Good(answers.into()))));
     };
     if config.storage.backend == skein_storage::Backend::Mysql {
-        look("mysql", reach::database(&config.storage.mysql.url), "start the database, or mend storage.mysql.url");
+        let todo = lang.pick("启动数据库，或改正 storage.mysql.url", "start the database, or mend storage.mysql.url");
+        look("mysql", reach::database(&config.storage.mysql.url), todo);
     }
     if config.redis.is_on() {
-        let reached = runtime()?.block_on(reach::redis(&config.redis));
-        look("redis", reached, "start Redis, or mend redis.urls; without [redis] one process alone needs none");
+        let todo = lang.pick(
+            "启动 Redis，或改正 redis.urls；只有一个进程时不需要 [redis]",
+            "start Redis, or mend redis.urls; without [redis] one process alone needs none",
+        );
+        look("redis", runtime()?.block_on(reach::redis(&config.redis)), todo);
     }
     if config.kafka.is_on() {
-        let reached = runtime()?.block_on(reach::kafka(&config.kafka));
-        look("kafka", reached, "start Kafka, or mend kafka.brokers and what they advertise; without [kafka] none is needed");
+        let todo = lang.pick(
+            "启动 Kafka，或改正 kafka.brokers 及其公布的地址；没有 [kafka] 就不需要它",
+            "start Kafka, or mend kafka.brokers and what they advertise; without [kafka] none is needed",
+        );
+        look("kafka", runtime()?.block_on(reach::kafka(&config.kafka)), todo);
     }
     Ok(findings)
 }
 
-async fn mail(config: &Config) -> Finding {
+async fn mail(lang: Lang, config: &Config) -> Finding {
     match crate::mail::probe(&config.mail).await {
-        Ok(true) => Good("SMTP server answers".into()),
-        Ok(false) if config.is_public() => {
-            Bad("SMTP is not configured".into(), "set [mail]: without it nobody can register on a public address")
-        }
-        Ok(false) => Good("development mailbox at /dev/mailbox".into()),
-        Err(error) => Bad(error.message.into_owned(), "check [mail] host, port, tls, user and password"),
+        Ok(true) => Good(lang.pick("SMTP 服务器有应答", "SMTP server answers").into()),
+        Ok(false) if config.is_public() => Bad(
+            lang.pick("没有配置 SMTP", "SMTP is not configured").into(),
+            lang.pick("设置 [mail]：否则在公开地址上没有人能注册", "set [mail]: without it nobody can register on a public address"),
+        ),
+        Ok(false) => Good(lang.pick("开发邮箱，在 /dev/mailbox", "development mailbox at /dev/mailbox").into()),
+        Err(error) => Bad(
+            error.message.into_owned(),
+            lang.pick("检查 [mail] 的 host、port、tls、user 与 password", "check [mail] host, port, tls, user and password"),
+        ),
     }
 }

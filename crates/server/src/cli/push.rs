@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-mod when;
+pub(super) mod when;
 
 const DEADLINE: Duration = Duration::from_secs(15);
 /// As the server bounds a message; a larger file is not read.

@@ -62,10 +62,10 @@ impl<'a> Site<'a> {
         }
         let own = hub.map(|hub| hub.clone() as Arc<dyn Delivery>);
         let comets = Arc::new(KnownComets::new(self.config, own, &self.secret)?);
-        let side = LogicSide::open(self.config, self.data, comets).await?;
+        let side = LogicSide::open(self.config, self.data, comets.clone()).await?;
         adopt_push_key(&side.service.push_admin(), self.data).await?;
         let socket = AdminSocket::bind(self.data)?;
-        let admin = Arc::new(self.administration(&side, hub, bound));
+        let admin = Arc::new(self.administration(&side, comets, hub, bound));
         components.run("admin socket", socket.serve(admin, components.core.clone()));
         let background = side.background.run(components.core.clone());
         components.try_run("logic", async move { Ok(background.await?) });
@@ -94,7 +94,7 @@ impl<'a> Site<'a> {
         }
     }
 
-    fn administration(&self, side: &LogicSide, hub: Option<&Arc<Hub>>, bound: &Bound) -> Admin {
+    fn administration(&self, side: &LogicSide, comets: Arc<KnownComets>, hub: Option<&Arc<Hub>>, bound: &Bound) -> Admin {
         let store = Arc::new(side.store.clone());
         let scheme = if self.config.tls.is_on() { "https" } else { "http" };
         Admin {
@@ -103,6 +103,7 @@ impl<'a> Site<'a> {
             contacts: store.clone(),
             conversations: store,
             nodes: side.nodes.clone(),
+            comets,
             dead_letters: side.dead_letters.clone(),
             clock: side.clock.clone(),
             server: bound.address(Listener::Public).map(|public| format!("{scheme}://{public}")).unwrap_or_default(),

@@ -92,6 +92,9 @@ impl App {
             Command::Unfriend(who) => self.who(&who).map(|uid| vec![Intent::Unfriend(uid)]),
             Command::Block(who) => self.who(&who).map(|uid| vec![Intent::Block { uid, on: true }]),
             Command::Unblock(who) => self.who(&who).map(|uid| vec![Intent::Block { uid, on: false }]),
+            Command::Group(_, who) if who.is_empty() => {
+                Err(self.lang.pick("群里还要有别人：/group 标题 好友…", "a group needs somebody else: /group <title> <who…>").to_owned())
+            }
             Command::Group(title, who) => one(Intent::CreateGroup { title, uids: self.everyone(&who)? }),
             Command::Invite(who) => one(Intent::Invite { conversation: self.here()?, uids: self.everyone(&who)? }),
             Command::Remove(who) => one(Intent::Remove { conversation: self.here()?, uid: self.who(&who)? }),

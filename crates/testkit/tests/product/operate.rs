@@ -162,7 +162,7 @@ async fn a_demo_is_two_friends_who_can_log_in() {
 async fn doctor(data: &Path, settings: &[String]) -> (Option<i32>, String) {
     let mut command = Command::new(program());
     command.arg("doctor").arg("--data").arg(data).args(settings.iter().flat_map(|setting| ["--set", setting]));
-    let output = command.output().await.unwrap();
+    let output = command.env("LC_ALL", "C").output().await.unwrap();
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
@@ -172,7 +172,18 @@ async fn the_doctor_looks_at_every_port_and_knows_a_running_server() {
     let free = |name: &str| format!("listen.{name}=127.0.0.1:0");
     let all_free = ["public", "tcp", "push", "admin", "comet_rpc", "logic_rpc"].map(free).to_vec();
     let (code, said) = doctor(folder.path(), &all_free).await;
-    assert!(code == Some(0) && said.contains("Ready: "), "{said}");
+    let serve = format!("serve --data {}`.", folder.path().display());
+    assert!(code == Some(0) && said.contains("Ready: ") && said.ends_with(&format!("{serve}\n")), "{said}");
+
+    let mut chinese = Command::new(program());
+    chinese
+        .arg("doctor")
+        .arg("--data")
+        .arg(folder.path())
+        .args(all_free.iter().flat_map(|free| ["--set", free]))
+        .env("LC_ALL", "zh_CN.UTF-8");
+    let said = String::from_utf8(chinese.output().await.unwrap().stdout).unwrap();
+    assert!(said.contains("一切就绪") && said.contains("✓ 数据目录       "), "{said}");
 
     let holder = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = |name: &str| format!("listen.{name}={}", holder.local_addr().unwrap());

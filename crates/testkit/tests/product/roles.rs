@@ -11,7 +11,7 @@ use skein_protocol::close::CloseCode;
 use skein_protocol::{Push, Reply};
 use skein_server::admin::{Verb, client};
 use skein_testkit::server::{Options, ServerProcess};
-use skein_testkit::wire::Transport::{Tcp, WebSocket};
+use skein_testkit::wire::Transport::{self, Tcp, WebSocket};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -94,7 +94,11 @@ impl Deployment {
     }
 
     async fn line(&self, comet: usize, name: &str) -> Line {
-        Line::open(self.comets[comet].endpoints().unwrap(), Tcp, &self.tokens[name]).await
+        self.line_over(comet, Tcp, name).await
+    }
+
+    async fn line_over(&self, comet: usize, transport: Transport, name: &str) -> Line {
+        Line::open(self.comets[comet].endpoints().unwrap(), transport, &self.tokens[name]).await
     }
 
     async fn password(&self, name: &str) -> String {
@@ -110,11 +114,31 @@ impl Deployment {
 }
 
 /// Free now, and below the range from which the system takes ports by itself.
-fn free_ports(count: usize) -> Vec<u16> {
+pub fn free_ports(count: usize) -> Vec<u16> {
     let first = 12_000 + (std::process::id() % 700 * 10) as u16;
     static NEXT: std::sync::atomic::AtomicU16 = std::sync::atomic::AtomicU16::new(0);
     let candidates = std::iter::repeat_with(|| first + NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed) % 1_000);
     candidates.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok()).take(count).collect()
+}
+
+#[tokio::test]
+async fn connections_at_other_processes_are_shown_with_their_node() {
+    let mut deployment = Deployment::start(&["ann", "ann/mobile"], 2, &[]).await;
+    let (first, second) = (deployment.line(0, "ann").await, deployment.line_over(1, WebSocket, "ann/mobile").await);
+    let rows = async |deployment: &Deployment| {
+        let verb = Verb::Connections { user: "ann@example.org".into() };
+        client::ask(&deployment.data("core"), &verb).await.unwrap().as_array().unwrap().clone()
+    };
+    let shown = rows(&deployment).await;
+    let brief: Vec<_> = shown.iter().map(|row| (row["node"].as_str().unwrap(), row["transport"].as_str().unwrap())).collect();
+    assert_eq!(brief, [("comet-1", "tcp"), ("comet-2", "websocket")], "{shown:?}");
+
+    // Of a node that is away one is told that it is.
+    deployment.comets.remove(1).kill().await.unwrap();
+    let shown = rows(&deployment).await;
+    assert_eq!((&shown[0]["node"], &shown[0]["transport"], &shown[1]["node"]), (&json!("comet-1"), &json!("tcp"), &json!("comet-2")));
+    assert!(shown[1]["error"].as_str().unwrap().contains("unavailable"), "{shown:?}");
+    drop((first, second));
 }
 
 #[tokio::test]

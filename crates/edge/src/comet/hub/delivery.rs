@@ -9,11 +9,12 @@ use crate::comet::outbound::Offered;
 use crate::comet::peer::Peer;
 use crate::comet::wire::Encoded;
 use async_trait::async_trait;
-use skein_domain::Result;
 use skein_domain::door::Delivery;
+use skein_domain::id::Uid;
 use skein_domain::live::{Audience, Operation};
 use skein_domain::push::{Batch, Control, Delivered, Push, Target};
 use skein_domain::trace::Trace;
+use skein_domain::{Error, Result};
 use std::sync::{Arc, PoisonError};
 use tracing::Instrument;
 
@@ -151,6 +152,11 @@ impl Delivery for Hub {
         let delivered = self.deliver_now(batch).instrument(span.clone()).await;
         span.record("queued", delivered.queued);
         Ok(delivered)
+    }
+
+    async fn connections(&self, uid: Uid) -> Result<Vec<serde_json::Value>> {
+        let shown = |state| serde_json::to_value(state).map_err(|_| Error::internal());
+        self.connections_of(uid).into_iter().map(shown).collect()
     }
 }
 

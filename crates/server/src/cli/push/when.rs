@@ -58,6 +58,14 @@ fn date(text: &str) -> Result<i64> {
     Ok((seconds - offset(zone).context(shape)?) * 1_000)
 }
 
+/// Unix milliseconds as people read them, in UTC; what is below a second is left out.
+pub fn shown(ms: i64) -> String {
+    let seconds = ms.div_euclid(1_000);
+    let (year, month, day) = civil(seconds.div_euclid(86_400));
+    let of_day = seconds.rem_euclid(86_400);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day / 60 % 60, of_day % 60)
+}
+
 /// Seconds that the zone is ahead.
 fn offset(zone: &str) -> Option<i64> {
     if zone == "Z" {
@@ -83,6 +91,18 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// The inverse of [`days`] (`civil_from_days`).
+fn civil(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day_of_year - (153 * shifted + 2) / 5 + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +123,13 @@ mod tests {
             assert_eq!(time(text).unwrap(), expected, "{text}");
         }
         assert_eq!(When::In(5).millis(7), 12);
+    }
+
+    #[test]
+    fn what_is_shown_is_read_as_the_same_second() {
+        for ms in [0, -1_000, 951_782_400_000, 1_700_000_000_000, 1_709_208_000_000, 4_102_444_799_000] {
+            assert_eq!(time(&shown(ms)).unwrap(), When::At(ms), "{}", shown(ms));
+        }
     }
 
     #[test]

@@ -5,12 +5,13 @@ use ratatui::layout::Rect;
 use ratatui::style::{Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use skein_sdk::v1;
+use skein_sdk::{DeviceClass, v1};
 
 use super::{DIM, heading};
 use crate::terminal::app::{App, Panel};
 use crate::terminal::cells::{cut, fit, harmless_line, width, wrap};
 use crate::terminal::command::TABLE;
+use crate::terminal::lang::Lang;
 
 pub fn draw(frame: &mut Frame, app: &App, area: Rect) {
     let Some(panel) = &app.panel else {
@@ -103,9 +104,18 @@ fn rows(app: &App, panel: &Panel, columns: usize) -> Vec<Line<'static>> {
             .map(|device| {
                 let this = if device.current { lang.pick("（本机）", " (this one)") } else { "" };
                 let seen = app.zone.short(device.seen_at, app.now_ms);
-                row(&format!("{}  {:?} {}{this}", device.session, device.device_class, device.client), &seen)
+                row(&format!("{}  {} {}{this}", device.session, class(device.device_class, lang), device.client), &seen)
             })
             .collect(),
+    }
+}
+
+fn class(class: DeviceClass, lang: Lang) -> &'static str {
+    match class {
+        DeviceClass::Desktop => lang.pick("桌面", "desktop"),
+        DeviceClass::Web => lang.pick("网页", "web"),
+        DeviceClass::Mobile => lang.pick("手机", "mobile"),
+        DeviceClass::Cli => lang.pick("终端", "terminal"),
     }
 }
 

@@ -165,6 +165,15 @@ impl Mouth {
         tokio::time::timeout(PATIENCE, self.writer.write_all(bytes)).await.context("write in time")??;
         Ok(())
     }
+
+    /// From now on the kernel drops every packet that comes for this connection, as a firewall on the way does: the server
+    /// hears not even an acknowledgement. Whoever asks for it must not write any more.
+    pub fn drop_packets(&self) -> Result<()> {
+        const RETURN: u16 = 0x06;
+        const NOTHING: u32 = 0;
+        let drop_all = socket2::SockFilter::new(RETURN, 0, 0, NOTHING);
+        socket2::SockRef::from(self.writer.as_ref()).attach_filter(&[drop_all]).context("filter packets")
+    }
 }
 
 /// The mask hides nothing here: no proxy is between a test and its server.

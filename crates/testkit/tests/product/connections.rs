@@ -7,6 +7,7 @@ use serde_json::json;
 use skein_domain::account::DeviceClass;
 use skein_protocol::close::CloseCode;
 use skein_protocol::{Request, v1};
+use skein_server::admin::Verb;
 use skein_testkit::seed::Seed;
 use skein_testkit::server::ServerProcess;
 use skein_testkit::wire::Transport::{Tcp, WebSocket, WebSocketText};
@@ -129,6 +130,38 @@ async fn whoever_is_silent_is_closed_and_whoever_beats_stays() {
     assert!(pings > 0, "a silent websocket is pinged first");
     ann.heartbeat().await;
     until("only one is online", async || town.metric("skein_registry_sessions").await == 1.0).await;
+}
+
+/// Nothing is closed and nothing is reset: the packets of these two are dropped from one moment to the next.
+#[tokio::test]
+async fn whoever_is_behind_a_firewall_that_drops_packets_is_cleared() {
+    let town = impatient(Town::of(&["ann", "bob", "cat"])).start().await;
+    let mut ann = town.line("ann").await;
+    let chat = ann.direct_with(town.uid("bob")).await;
+    let (bob, cat) = (town.line("bob").await, town.line_over(WebSocket, "cat").await);
+    for gone in [&bob, &cat] {
+        gone.mouth.drop_packets().unwrap();
+    }
+    ann.send(chat, "are you there?").await;
+    assert_eq!(town.metric("skein_comet_connections").await, 3.0, "it is not noticed by a write");
+    let beating = async {
+        loop {
+            ann.heartbeat().await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let cleared = async {
+        until("both are closed", async || town.metric("skein_comet_connections").await == 1.0).await;
+        until("both are off line", async || town.metric("skein_registry_sessions").await == 1.0).await;
+        for gone in ["bob", "cat"] {
+            let left = town.admin(Verb::Connections { user: town.uid(gone).to_string() }).await;
+            assert_eq!(left, json!([]), "{gone}");
+        }
+    };
+    tokio::select! { () = cleared => {}, () = beating => unreachable!() }
+    let (_, missed) = town.line("bob").await.sync("", chat).await;
+    assert_eq!(missed.last().map(|(_, text)| text.as_str()), Some("are you there?"));
+    drop((bob, cat));
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 const SOAK: &str = "SKEIN_SOAK";
 
-fn scaled<T>(short: T, full: T) -> T {
+pub fn scaled<T>(short: T, full: T) -> T {
     if std::env::var_os(SOAK).is_some() { full } else { short }
 }
 

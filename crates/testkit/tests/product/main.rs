@@ -4,11 +4,13 @@
 //!
 //! - [`accounts`]: from an e-mail code to a log-out, what is typed into it, and what stays behind.
 //! - [`administer`]: what an operator types, and what people see of it.
+//! - [`availability`]: how often one can speak although the server is killed again and again.
 //! - [`bot`]: the SDK's example, as somebody to talk to.
 //! - [`chat`]: order, restarts, cut links, whoever is away.
 //! - [`connections`]: threads, heartbeats, kicks, and what is left when somebody leaves.
 //! - [`contacts`]: friendship live, and long lists.
 //! - [`disk`]: the embedded store on a disk that fails or is full.
+//! - [`first_message`]: from an empty folder to a message between two terminals.
 //! - [`former`]: what somebody who was removed still sees.
 //! - [`goim`]: a client of goim's own protocol.
 //! - [`long`]: in the long run, and in a crowd; in full in `cargo xtask soak`.
@@ -23,11 +25,13 @@
 
 mod accounts;
 mod administer;
+mod availability;
 mod bot;
 mod chat;
 mod connections;
 mod contacts;
 mod disk;
+mod first_message;
 mod former;
 mod goim;
 mod http;

@@ -27,7 +27,7 @@ const FIELDS: u8 = 64;
 /// The field with what goim does not say.
 const REPORT: &str = "skein";
 
-/// Answers the live entry that was there, and whether goim's keys have to be written (they have not been for ten minutes).
+/// Answers the live entry that was there, and whether goim's keys have to be written (they have not been for a minute).
 /// Writes unless the entry there is newer.
 static PUT: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
@@ -41,7 +41,7 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
             local old = cjson.decode(was)
             if old.until_ms <= now then was = false
             elseif old.generation > ARGV[2] then return {was, 0}
-            elseif old.generation == ARGV[2] and old.node == entry.node and old.indexed_ms + 600000 > now then
+            elseif old.generation == ARGV[2] and old.node == entry.node and old.indexed_ms + 60000 > now then
                 entry.indexed_ms = old.indexed_ms
                 index = 0
             end

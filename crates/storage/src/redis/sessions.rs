@@ -1,12 +1,14 @@
 //! Who is online where: [`SessionRegistry`] on Redis.
 //!
-//! The entry of a session is one key with its lease; sets of session ids per user and per node say where to look, and
-//! are never believed: whoever reads them looks at the entries.
+//! The entry of a session is one key with its lease; sets of connections per user and per node say where to look, and
+//! are never believed: whoever reads them looks at the entries. Each renewal sees to it that the connection is in them.
+//! What is taken out of a set is one connection, never its session: a device that comes back while its last connection is
+//! being cleared away stays in them.
 //!
 //! **Invariant:** at most one entry per session, the one with the largest generation; it is compared and written by one
 //! script.
 
-use super::script::Script;
+use super::script::{Invocation, Script};
 use super::{INDEX_TTL_MS, Redis};
 use async_trait::async_trait;
 use redis::{Cmd, Value};
@@ -33,14 +35,12 @@ static REGISTER: LazyLock<Script> = LazyLock::new(|| {
         end
         local entry = cjson.decode(ARGV[1])
         entry.until_ms = now + tonumber(ARGV[4])
-        entry.indexed_ms = now
         redis.call('SET', KEYS[1], cjson.encode(entry), 'PX', ARGV[4])
         return was",
     )
 });
 
-/// "" unless the entry lives with this generation at this node; then it has been renewed, and the answer is its user if the
-/// sets have not been written for a quarter of their life, else "0".
+/// "" unless the entry lives with this generation at this node; then it has been renewed, and the answer is its user.
 static RENEW: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"local t = redis.call('TIME')
@@ -50,13 +50,16 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
         local entry = cjson.decode(was)
         if entry.until_ms <= now or entry.generation ~= ARGV[1] or entry.node ~= ARGV[2] then return '' end
         entry.until_ms = now + tonumber(ARGV[4])
-        local answer = '0'
-        if entry.indexed_ms + tonumber(ARGV[5]) <= now then
-            entry.indexed_ms = now
-            answer = entry.uid
-        end
         redis.call('SET', KEYS[1], cjson.encode(entry), 'PX', ARGV[4])
-        return answer",
+        return entry.uid",
+    )
+});
+
+/// ARGV: life, then members of the set.
+static INDEX: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(
+        r"local added = redis.call('SADD', KEYS[1], unpack(ARGV, 2))
+        if added > 0 or redis.call('PTTL', KEYS[1]) < ARGV[1] / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end",
     )
 });
 
@@ -88,9 +91,6 @@ struct Entry {
     generation: String,
     #[serde(default)]
     until_ms: i64,
-    /// When the sets were written.
-    #[serde(default)]
-    indexed_ms: i64,
 }
 
 impl RedisSessions {
@@ -110,14 +110,20 @@ impl RedisSessions {
         self.redis.key(format_args!("at:{node}"))
     }
 
-    fn index(&self, uid: Uid, node: &NodeId, session: SessionId) -> Vec<Cmd> {
-        let keys = [self.user_key(uid), self.node_key(node)];
-        keys.iter().flat_map(|key| [Cmd::sadd(key, session.0), Cmd::pexpire(key, INDEX_TTL_MS)]).collect()
+    /// Adds connections to the set under a key.
+    fn index(key: String, connections: &[ConnectionRef]) -> Invocation {
+        let mut script = INDEX.key(key);
+        script.arg(INDEX_TTL_MS);
+        for connection in connections {
+            script.arg(member(*connection));
+        }
+        script
     }
 
     async fn unindex(&self, route: &Route) -> Result<()> {
         let keys = [self.user_key(route.uid), self.node_key(&route.node)];
-        self.redis.all::<Value>(keys.iter().map(|key| Cmd::srem(key, route.session.0)).collect()).await.map(drop)
+        let member = member(route.connection());
+        self.redis.all::<Value>(keys.iter().map(|key| Cmd::srem(key, &member)).collect()).await.map(drop)
     }
 
     /// Live entries of these sessions, in their order.
@@ -137,20 +143,21 @@ impl RedisSessions {
         Ok(routes)
     }
 
-    /// Sessions that the sets under these keys name, with the live entries that `is_there` agrees with; of the others
-    /// the sets are cleaned.
+    /// Live entries of the connections that the sets under these keys name, if `is_there` agrees; of the others the sets
+    /// are cleaned.
     async fn indexed(&self, keys: &[String], is_there: impl Fn(&str, &Route) -> bool) -> Result<Vec<Route>> {
         let mut found = Vec::new();
         for some in keys.chunks(CHUNK) {
-            let sets: Vec<Vec<i64>> = self.redis.all(some.iter().map(Cmd::smembers).collect()).await?;
-            let all: Vec<SessionId> = sets.iter().flatten().copied().map(SessionId).collect();
-            let routes = self.live(&all).await?;
+            let sets: Vec<Vec<String>> = self.redis.all(some.iter().map(Cmd::smembers).collect()).await?;
+            let all: BTreeSet<SessionId> = sets.iter().flatten().map(|member| session_of(member)).collect::<Result<_>>()?;
+            let routes = self.live(&Vec::from_iter(all)).await?;
             let mut stale = Vec::new();
             for (key, set) in some.iter().zip(sets) {
-                let there: Vec<&Route> = routes.iter().filter(|route| set.contains(&route.session.0) && is_there(key, route)).collect();
-                for session in set.iter().filter(|session| !there.iter().any(|route| route.session.0 == **session)) {
-                    stale.push(Cmd::srem(key, *session));
-                }
+                let set: BTreeSet<String> = set.into_iter().collect();
+                let is_named = |route: &&Route| set.contains(&member(route.connection())) && is_there(key, route);
+                let there: Vec<&Route> = routes.iter().filter(is_named).collect();
+                let live: BTreeSet<String> = there.iter().map(|route| member(route.connection())).collect();
+                stale.extend(set.difference(&live).map(|member| Cmd::srem(key, member)));
                 found.extend(there.into_iter().cloned());
             }
             self.redis.all::<Value>(stale).await?;
@@ -163,8 +170,6 @@ impl RedisSessions {
 impl SessionRegistry for RedisSessions {
     async fn register(&self, route: Route, lease_ms: i64) -> Result<Registered> {
         let entry = Entry::of(&route);
-        // Before the entry: one that is there can be found.
-        self.redis.all::<Value>(self.index(route.uid, &route.node, route.session)).await?;
         let mut script = REGISTER.key(self.session_key(route.session));
         script
             .arg(serde_json::to_string(&entry).map_err(|_| Error::internal())?)
@@ -172,14 +177,18 @@ impl SessionRegistry for RedisSessions {
             .arg(self.redis.shift_ms())
             .arg(lease_ms);
         let was: Option<String> = self.redis.run(&script).await?;
-        let Some(was) = was.as_deref().map(route_of).transpose()? else {
+        let was = was.as_deref().map(route_of).transpose()?;
+        if was.as_ref().is_some_and(|was| was.generation > route.generation) {
+            return Ok(Registered::Outdated);
+        }
+        // After the entry: whoever cleans the sets takes out what has none.
+        let keys = [self.user_key(route.uid), self.node_key(&route.node)];
+        self.redis.run_all::<Value>(keys.map(|key| Self::index(key, &[route.connection()])).into()).await?;
+        let Some(older) = was.filter(|was| was.generation < route.generation) else {
             return Ok(Registered::New);
         };
-        Ok(match was.generation.cmp(&route.generation) {
-            std::cmp::Ordering::Greater => Registered::Outdated,
-            std::cmp::Ordering::Equal => Registered::New,
-            std::cmp::Ordering::Less => Registered::Replaced(was),
-        })
+        self.unindex(&older).await?;
+        Ok(Registered::Replaced(older))
     }
 
     async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Vec<ConnectionRef>> {
@@ -188,19 +197,21 @@ impl SessionRegistry for RedisSessions {
             let renew = |connection: &ConnectionRef| {
                 let mut script = RENEW.key(self.session_key(connection.session));
                 script.arg(generation(connection.generation.0)).arg(&node.0).arg(self.redis.shift_ms()).arg(lease_ms);
-                script.arg(INDEX_TTL_MS / 4);
                 script
             };
             let renewed: Vec<String> = self.redis.run_all(some.iter().map(renew).collect()).await?;
-            let mut index = Vec::new();
+            let (mut index, mut here) = (Vec::new(), Vec::new());
             for (connection, answer) in some.iter().zip(renewed) {
-                match answer.as_str() {
-                    "" => gone.push(*connection),
-                    "0" => {}
-                    uid => index.extend(self.index(Uid(number(uid)?), node, connection.session)),
+                if answer.is_empty() {
+                    gone.push(*connection);
+                } else {
+                    index.push(Self::index(self.user_key(Uid(number(&answer)?)), &[*connection]));
+                    here.push(*connection);
                 }
             }
-            self.redis.all::<Value>(index).await?;
+            // What is lost of the sets is there again: evicted, or not known to a replica that took over.
+            index.extend((!here.is_empty()).then(|| Self::index(self.node_key(node), &here)));
+            self.redis.run_all::<Value>(index).await?;
         }
         Ok(gone)
     }
@@ -245,9 +256,18 @@ impl Entry {
             session: route.session.to_string(),
             generation: generation(route.generation.0),
             until_ms: 0,
-            indexed_ms: 0,
         }
     }
+}
+
+/// As the sets name a connection.
+fn member(connection: ConnectionRef) -> String {
+    format!("{}.{}", connection.session, connection.generation.0)
+}
+
+fn session_of(member: &str) -> Result<SessionId> {
+    let (session, _) = member.split_once('.').ok_or_else(Error::internal)?;
+    Ok(SessionId(number(session)?))
 }
 
 pub(super) fn generation(number: i64) -> String {

@@ -199,7 +199,7 @@ function idOf(reply: Json): number {
 }
 
 /** Two who may write to each other. */
-export async function befriend(a: Peer, b: Peer): Promise<void> {
-  const { request } = (await a.request("apply", { uid: b.account.uid, greeting: "hi" })) as { request: { id: string } };
+export async function befriend(a: Peer, b: Peer, greeting = "hi"): Promise<void> {
+  const { request } = (await a.request("apply", { uid: b.account.uid, greeting })) as { request: { id: string } };
   await b.request("answer", { request: request.id, accept: true });
 }

@@ -170,6 +170,25 @@ describe("corners", () => {
     await mark(page, "read");
   });
 
+  test("on a slow line there is something to see before the script is there, and it goes when the page is drawn", async () => {
+    const page = await it.open({ serviceWorkers: "block" });
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await page.route("**/assets/index-*.js", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await page.reload({ waitUntil: "commit" });
+    const splash = page.locator("#splash");
+    await until("it is drawn", () => splash.evaluate((one) => (one as HTMLImageElement).naturalWidth > 0));
+    expect(await splash.isVisible()).toBe(true);
+    release();
+    await page.getByRole("heading", { name: en.auth.login }).waitFor();
+    expect(await splash.isVisible()).toBe(false);
+  });
+
   test("more emoji than the first few are a step away, and Escape closes one thing at a time", async () => {
     const { ann, bob, chat } = await it.pair();
     await bob.say(chat, "react to me");

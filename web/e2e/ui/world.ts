@@ -19,6 +19,7 @@ const WORDS = {
   en: {
     me: "Maya Lind",
     friends: ["Ann Miller", "Dana Ortiz", "Emil Novak", "Zoe Park", "王小明", "Ines Costa"],
+    greeting: "Hello! We know each other from the hiking club",
     asks: ["Bob Hansen", "Hi Maya, we met at the lake on Sunday"],
     title: "Weekend hikers",
     announcement: "Saturday 8:00, east gate of the station. Bring water.",
@@ -61,6 +62,7 @@ const WORDS = {
   zh: {
     me: "林晓雨",
     friends: ["张伟", "陈静", "王小明", "欧阳娜娜", "Ann Miller", "赵一鸣"],
+    greeting: "你好，徒步队里认识的",
     asks: ["李雷", "你好，我是李雷，上次一起爬山的"],
     title: "周末徒步小队",
     announcement: "周六早上八点，地铁东口集合，记得带水。",
@@ -105,7 +107,7 @@ export async function build(server: Server, tongue: Tongue): Promise<World> {
   const friends: Peer[] = [];
   for (const name of words.friends) {
     const friend = await Peer.register(server, name);
-    await befriend(friend, me);
+    await befriend(friend, me, words.greeting);
     friends.push(friend);
   }
   const speaker = (who: number) => (who < 0 ? me : (friends[who] as Peer));

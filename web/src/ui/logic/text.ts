@@ -6,7 +6,7 @@ export type Part =
   | { readonly kind: "link"; readonly text: string; readonly href: string };
 
 const LINK = /\b(?:https?:\/\/|www\.|mailto:)[^\s<>"'`，。！？；：、（）【】《》“”‘’]+/giu;
-const TRAILING = /[.,;:!?)\]}*_~'"]+$/u;
+const TRAILING = ".,;:!?)]}*_~'\"";
 const SAFE_SCHEMES = new Set(["http:", "https:", "mailto:"]);
 
 /** The address when it is one that may be followed: http, https or mailto, else nothing. */
@@ -39,14 +39,15 @@ export function linkify(text: string): Part[] {
 
 /** Punctuation after an address belongs to the sentence, but a closing bracket belongs to an opening one within. */
 function withoutTail(address: string): string {
-  let kept = address;
-  for (;;) {
-    const tail = kept.match(TRAILING)?.[0] ?? "";
-    if (!tail) return kept;
-    const last = kept.at(-1);
-    if (last === ")" && count(kept, "(") >= count(kept, ")")) return kept;
-    kept = kept.slice(0, -1);
+  const opened = count(address, "(");
+  let closed = count(address, ")");
+  let end = address.length;
+  for (; end > 0; end--) {
+    const last = address.charAt(end - 1);
+    if (!TRAILING.includes(last) || (last === ")" && opened >= closed)) break;
+    if (last === ")") closed--;
   }
+  return address.slice(0, end);
 }
 
 const count = (text: string, char: string) => text.split(char).length - 1;

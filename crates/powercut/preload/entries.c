@@ -3,7 +3,7 @@
  * A folder is a map from name to file. Creating, removing and renaming change one or two of its
  * entries; a record says what an entry was before (nothing, a file by its keepsake, an empty folder).
  * Only an fsync of the folder itself makes its entries durable: an fsync of the file does not, as POSIX
- * has it, though several file systems are kinder. */
+ * has it. Several file systems are kinder, and so is this when told to be. */
 #include "journal.h"
 
 #include <stdio.h>
@@ -72,8 +72,14 @@ static void drop_keepsake(uint64_t keepsake) {
   syscall(SYS_unlinkat, AT_FDCWD, path, 0);
 }
 
-/* Forgets the records of one folder (canonical path) up to the mark. */
-void entries_forget(const char *dir, uint64_t mark) {
+static bool is_of(const struct entry_record *entry, const char *folder, size_t folder_bytes, const char *name) {
+  const char *text = (const char *)(entry + 1);
+  if (entry->dir_bytes != folder_bytes || memcmp(text, folder, folder_bytes) != 0) return false;
+  return !name || (entry->name_bytes == strlen(name) && memcmp(text + folder_bytes, name, entry->name_bytes) == 0);
+}
+
+/* Forgets the records of one folder (canonical path), or of one name in it, up to the mark. */
+void entries_forget(const char *dir, const char *name, uint64_t mark) {
   struct log *log = entries_log();
   const char *folder = data_relative(dir);
   size_t folder_bytes = strlen(folder);
@@ -81,7 +87,7 @@ void entries_forget(const char *dir, uint64_t mark) {
   if (mark <= log->base + log->start || mark > log_position(log)) return;
   while (at < log->tail) {
     struct entry_record *entry = (void *)((char *)log + at);
-    if (at < end && entry->live && entry->dir_bytes == folder_bytes && memcmp(entry + 1, folder, folder_bytes) == 0) {
+    if (at < end && entry->live && is_of(entry, folder, folder_bytes, name)) {
       *(volatile uint32_t *)&entry->live = 0;
       if (entry->old == OLD_FILE) drop_keepsake(entry->keepsake);
     }
@@ -89,4 +95,13 @@ void entries_forget(const char *dir, uint64_t mark) {
     at += entry->bytes;
   }
   log_drop_to(log, first_live ? first_live : (uint64_t)log->tail);
+}
+
+/* What an fsync of a file does to its name on ext4, XFS and Btrfs. */
+void entries_forget_file(int fd, uint64_t mark) {
+  char path[PATH_MAX];
+  if (!data_fd_path(fd, path) || !data_contains(path)) return;
+  char *slash = strrchr(path, '/');
+  *slash = 0;
+  entries_forget(path, slash + 1, mark);
 }

@@ -9,7 +9,7 @@
 #include <time.h>
 
 static uint64_t delay_us, fail_from, kill_at;
-static bool skip_real, keep_nothing;
+static bool skip_real, keep_nothing, spare_names;
 static _Atomic uint64_t file_fsyncs;
 static const struct switches *switches;
 
@@ -24,6 +24,7 @@ void faults_start(void) {
   kill_at = number("SKEIN_POWERCUT_KILL_AT_FSYNC");
   skip_real = number("SKEIN_POWERCUT_SKIP_REAL_FSYNC") != 0;
   keep_nothing = number("SKEIN_POWERCUT_KEEP_NOTHING") != 0;
+  spare_names = number("SKEIN_POWERCUT_SPARE_NAMES") != 0;
   char path[PATH_MAX];
   int fd = (int)syscall(SYS_openat, AT_FDCWD, journal_path(path, "switches", 0), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return;
@@ -40,14 +41,22 @@ bool faults_keep_nothing(void) {
   return keep_nothing;
 }
 
+bool faults_spare_names(void) { return spare_names; }
+
 static void wait_us(uint64_t us) {
   struct timespec left = {(time_t)(us / 1000000), (long)(us % 1000000 * 1000)};
   while (us > 0 && nanosleep(&left, &left) != 0 && errno == EINTR) {}
 }
 
+static bool is_deadly(uint64_t n) {
+  static _Atomic uint64_t switched;
+  uint64_t after = switches ? switches->kill_after : 0;
+  return n == kill_at || (after && atomic_fetch_add(&switched, 1) + 1 >= after);
+}
+
 int faults_flush(int fd, long call, bool counted) {
   uint64_t n = counted ? atomic_fetch_add(&file_fsyncs, 1) + 1 : atomic_load(&file_fsyncs);
-  if (counted && n == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
+  if (counted && is_deadly(n)) syscall(SYS_kill, getpid(), SIGKILL);
   wait_us(delay_us + (switches ? switches->fsync_delay_us : 0));
   if ((fail_from && n >= fail_from) || (switches && switches->fsync_fails)) {
     errno = EIO;

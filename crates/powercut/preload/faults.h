@@ -14,11 +14,14 @@ struct switches {
   _Atomic uint64_t fsync_delay_us; /* added to the environment's */
   _Atomic uint64_t fsync_fails;    /* every fsync below the data folder answers EIO */
   _Atomic uint64_t full;           /* what would make a data file longer answers ENOSPC */
+  _Atomic uint64_t kill_after;     /* not 0: the process kills itself just before so many-th fsync of a data file from then on */
 };
 
 /* Before `main`, once the journal knows its folder. */
 void faults_start(void);
 bool faults_keep_nothing(void);
+/* Whether an fsync of a file makes its name durable, too. */
+bool faults_spare_names(void);
 int faults_flush(int fd, long call, bool counted);
 /* True, with errno set, if the data file may not grow to hold `length` bytes at `at` (< 0: at its own position). */
 bool faults_no_room(int fd, off_t at, size_t length);

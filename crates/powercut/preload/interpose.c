@@ -21,12 +21,13 @@
 
 static int sync_file(int fd, long call, ino_t inode) {
   journal_lock();
-  uint64_t mark = content_mark(inode);
+  uint64_t mark = content_mark(inode), names = entries_mark();
   journal_unlock();
   int rc = faults_flush(fd, call, true);
   if (rc != 0) return rc;
   journal_lock();
   content_forget(inode, mark);
+  if (faults_spare_names()) entries_forget_file(fd, names);
   journal_unlock();
   return 0;
 }
@@ -38,7 +39,7 @@ static int sync_folder(int fd, long call, const char *dir) {
   int rc = faults_flush(fd, call, false);
   if (rc != 0) return rc;
   journal_lock();
-  entries_forget(dir, mark);
+  entries_forget(dir, NULL, mark);
   journal_unlock();
   return 0;
 }
@@ -137,9 +138,11 @@ EXPORT ssize_t splice(int in, off_t *in_at, int out, off_t *out_at, size_t lengt
 
 EXPORT void *mmap64(void *hint, size_t length, int protection, int flags, int fd, off_t at) {
   struct stat st;
-  if (fd >= 0 && flags & MAP_SHARED && protection & PROT_WRITE && content_tracked(fd, &st))
-    journal_unsupported("a shared writable mapping of a data file");
-  return (void *)syscall(SYS_mmap, hint, length, protection, flags, fd, at);
+  bool writes = fd >= 0 && flags & MAP_SHARED && protection & PROT_WRITE && content_tracked(fd, &st);
+  void *mapped = (void *)syscall(SYS_mmap, hint, length, protection, flags, fd, at);
+  /* One that was only tried changes nothing: InnoDB asks for MAP_SYNC, which few file systems have. */
+  if (writes && mapped != MAP_FAILED) journal_unsupported("a shared writable mapping of a data file");
+  return mapped;
 }
 ALIAS("mmap64") void *mmap(void *hint, size_t length, int protection, int flags, int fd, off_t at);
 

@@ -84,6 +84,7 @@ void content_retire(ino_t inode);
 void entry_before_create(const struct place *place);
 void entry_before_loss(const struct place *place, const struct stat *st);
 uint64_t entries_mark(void);
-void entries_forget(const char *dir, uint64_t mark);
+void entries_forget(const char *dir, const char *name, uint64_t mark);
+void entries_forget_file(int fd, uint64_t mark);
 
 #endif

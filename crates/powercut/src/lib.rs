@@ -14,6 +14,7 @@
 //!   call began. What is written while the call runs is not. A failed call makes nothing durable.
 //! - *Names* are durable when their folder is fsynced. Creating, removing and renaming (two entries, one per folder)
 //!   are lost otherwise, even if the file itself was fsynced: POSIX promises no more, though ext4 and others do.
+//!   [`Options::spare_names`] is kinder, as those file systems are.
 //! - Neither `sync_file_range`, `sync`, `syncfs`, `msync`, `O_SYNC` nor closing makes anything durable.
 //! - The cut is the worst that can happen: *nothing* undurable survives. Torn and reordered writes, where a part
 //!   survives, are not modelled.
@@ -40,6 +41,7 @@
 //! | `SKEIN_POWERCUT_FSYNC_FAIL_AFTER` | the k-th and every later fsync of a data file fails with `EIO`, counted per process from 1 |
 //! | `SKEIN_POWERCUT_KILL_AT_FSYNC` | the process kills itself with SIGKILL just before its k-th fsync of a data file |
 //! | `SKEIN_POWERCUT_SKIP_REAL_FSYNC` | `1`: data files are not really flushed, for speed; the model is the same |
+//! | `SKEIN_POWERCUT_SPARE_NAMES` | `1`: an fsync of a file makes its name durable, too |
 //! | `SKEIN_POWERCUT_KEEP_NOTHING` | `1`: the faults without the journal of what files held; a cut fails |
 //!
 //! Slow and failing fsyncs and a full disk can also be switched on and off while the process runs: [`Switches`].
@@ -77,6 +79,8 @@ pub struct Options {
     pub kill_at_fsync: Option<u64>,
     /// Fsyncs count but do not reach the disk. A test that cuts the power only in the model loses nothing by it.
     pub skip_real_fsync: bool,
+    /// An fsync of a file makes its name durable, too, as on ext4, XFS and Btrfs: for programs that rely on it.
+    pub spare_names: bool,
     /// For measuring, where nobody cuts: old bytes are not kept, so that a write costs what it costs without the library.
     /// A cut fails then.
     pub keep_nothing: bool,
@@ -143,6 +147,7 @@ impl PowerCut {
             ("SKEIN_POWERCUT_JOURNAL", self.journal.clone().into()),
             ("SKEIN_POWERCUT_FSYNC_DELAY_US", options.fsync_delay.as_micros().to_string().into()),
             ("SKEIN_POWERCUT_SKIP_REAL_FSYNC", u8::from(options.skip_real_fsync).to_string().into()),
+            ("SKEIN_POWERCUT_SPARE_NAMES", u8::from(options.spare_names).to_string().into()),
             ("SKEIN_POWERCUT_KEEP_NOTHING", u8::from(options.keep_nothing).to_string().into()),
         ];
         let chosen =

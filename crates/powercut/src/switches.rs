@@ -16,7 +16,8 @@ pub(crate) const NAME: &str = "switches";
 const FSYNC_DELAY_US: u64 = 0;
 const FSYNC_FAILS: u64 = 8;
 const FULL: u64 = 16;
-const BYTES: u64 = 24;
+const KILL_AFTER: u64 = 24;
+const BYTES: u64 = 32;
 
 /// A page the preload library looks at before each fsync and each write that makes a file longer.
 #[derive(Debug)]
@@ -47,6 +48,11 @@ impl Switches {
     /// What would make a data file longer answers `ENOSPC`.
     pub fn fill_up(&self, is_full: bool) -> Result<(), Error> {
         self.set(FULL, is_full.into())
+    }
+
+    /// The process kills itself just before its n-th fsync of a data file from now on; 0: it does not.
+    pub fn kill_after(&self, n: u64) -> Result<(), Error> {
+        self.set(KILL_AFTER, n)
     }
 
     fn set(&self, at: u64, value: u64) -> Result<(), Error> {

@@ -87,6 +87,36 @@ fn faults_are_switched_while_the_process_runs() {
 }
 
 #[test]
+fn a_switch_kills_at_an_fsync_to_come() {
+    let lab = Lab::new().given("a", "old");
+    let switches = lab.power().switches().expect("make the switches");
+    let mut probe = lab.start(&Options::default(), &["steps", lab.path("").to_str().expect("utf-8")]);
+    for step in ["append a 1", "sync a", "sync a"] {
+        assert_eq!(probe.asked(step), "ok");
+    }
+    switches.kill_after(2).expect("switch");
+    for step in ["append a 2", "sync a", "append a 3"] {
+        assert_eq!(probe.asked(step), "ok");
+    }
+    probe.tell("sync a");
+    assert_eq!(probe.killed(), Vec::<String>::new());
+    lab.cut().expect("cut");
+    lab.assert_tree(&[("a", "old12")]);
+}
+
+#[test]
+fn names_are_spared_where_a_program_relies_on_it() {
+    for (spare_names, left) in [(false, &[][..]), (true, &[("a", "1")][..])] {
+        let lab = Lab::new();
+        let options = Options { spare_names, ..Options::default() };
+        let answers = lab.run_files(&options, &["append a 1", "sync a", "append b 2"]);
+        assert_eq!(answers, ["ok", "ok", "ok"]);
+        lab.cut().expect("cut");
+        lab.assert_tree(left);
+    }
+}
+
+#[test]
 fn a_process_without_the_two_folders_is_left_alone() {
     let status = std::process::Command::new("true").env("LD_PRELOAD", skein_powercut::library()).status();
     assert!(status.expect("start").success());

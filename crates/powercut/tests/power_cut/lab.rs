@@ -117,8 +117,13 @@ impl Probe {
 
     /// The answer to a step given to a probe of `steps`.
     pub fn asked(&mut self, step: &str) -> String {
-        writeln!(self.child.stdin.as_mut().expect("stdin is piped"), "{step}").expect("ask the probe");
+        self.tell(step);
         self.line().expect("the probe answers")
+    }
+
+    /// A step given to a probe of `steps`, which may be its last.
+    pub fn tell(&mut self, step: &str) {
+        writeln!(self.child.stdin.as_mut().expect("stdin is piped"), "{step}").expect("ask the probe");
     }
 
     /// The lines before this one, which must come.

@@ -106,10 +106,13 @@ fn prepare(folder: &Path, follow: &str) -> Result<()> {
 }
 
 fn run(service: Service, server_id: u8, folder: PathBuf, port: u16, environment: &Environment, arguments: &[&str]) -> Result<Instance> {
-    let (data, init) = (folder.join("data"), folder.join(FIRST_STATEMENTS));
+    let (data, init, temporary) = (folder.join("data"), folder.join(FIRST_STATEMENTS), folder.join("tmp"));
+    std::fs::create_dir_all(&temporary).with_context(|| format!("make {}", temporary.display()))?;
     let mut command = Command::new(program("mariadbd"));
     command.envs(environment.iter().cloned());
     command.arg("--no-defaults").arg(format!("--datadir={}", data.display())).arg(format!("--init-file={}", init.display()));
+    // A server that starts removes all temporary tables it finds there, and others crash for want of theirs.
+    command.arg(format!("--tmpdir={}", temporary.display()));
     command.arg(format!("--user={}", me()?)).arg(format!("--port={port}")).arg(format!("--server-id={server_id}"));
     // The socket lies in the data folder; named from there, because the whole path may be too long for one.
     command.args(["--bind-address=127.0.0.1", "--socket=mariadbd.sock", "--pid-file=mariadbd.pid", "--skip-name-resolve"]);

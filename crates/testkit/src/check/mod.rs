@@ -6,6 +6,7 @@
 //! **Invariant:** a seed that fails says how to run it again, and leaves what was seen under `target/check/<seed>/`.
 
 pub mod judge;
+pub mod mariadb;
 pub mod plan;
 pub mod report;
 pub mod rng;
@@ -14,7 +15,9 @@ pub mod supervise;
 pub mod town;
 pub mod truth;
 
+use crate::database::Engine;
 use anyhow::{Context, Result};
+use mariadb::Mariadb;
 use report::Progress;
 use run::{Arena, Failure, Report};
 use skein_domain::fault::{self, Fault};
@@ -78,13 +81,17 @@ impl Planted {
 
 impl Checker {
     /// Makes the template that every seed starts from.
-    pub async fn new(parallel: usize, keep: bool) -> Result<Self> {
-        let temporary =
-            tempfile::Builder::new().prefix("skein-check-").tempdir_in(fast_folder()?).context("make a folder for the seeds")?;
+    pub async fn new(engine: Engine, parallel: usize, keep: bool) -> Result<Self> {
+        let place = if engine == Engine::Sqlite { fast_folder()? } else { report::evidence_folder()? };
+        let temporary = tempfile::Builder::new().prefix("skein-check-").tempdir_in(place).context("make a folder for the seeds")?;
         let (folder, guard) = if keep { (temporary.keep(), None) } else { (temporary.path().to_owned(), Some(temporary)) };
         let template = folder.join("template");
-        let town = Town::found(&template).await.context("found the town")?;
-        let arena = Arena { folder, template, town, settings: Vec::new(), environment: Vec::new() };
+        let founded = match engine {
+            Engine::Sqlite => Town::found(&template, &skein_storage::Config::default()).await,
+            Engine::Mariadb | Engine::Servers => Mariadb::found_town(&template).await,
+        };
+        let town = founded.context("found the town")?;
+        let arena = Arena { folder, template, engine, town, settings: Vec::new(), environment: Vec::new() };
         Ok(Self { arena, parallel, keep, _folder: guard })
     }
 
@@ -146,7 +153,8 @@ pub fn is_offence(report: &Report) -> bool {
     matches!(report.failure, Some(Failure::Offence(_)))
 }
 
-/// In memory where there is such a place: nothing here needs a disk, power cuts are a model.
+/// In memory where there is such a place: nothing here needs a disk, power cuts are a model. Not for MariaDB, which maps its
+/// log there and then needs no syncs.
 fn fast_folder() -> Result<PathBuf> {
     let memory = PathBuf::from("/dev/shm");
     let is_usable = tempfile::tempfile_in(&memory).is_ok();

@@ -2,6 +2,7 @@
 
 use super::Planted;
 use super::run::{Failure, Report};
+use crate::database::Engine;
 use anyhow::{Context, Result};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
@@ -15,16 +16,24 @@ pub struct Progress {
     done: u64,
     failed: u64,
     is_quiet: bool,
+    /// What repeats a seed, but for its number.
+    again: String,
 }
 
 impl Progress {
-    pub fn of(total: u64) -> Self {
-        Self { started: Instant::now(), total, done: 0, failed: 0, is_quiet: false }
+    pub fn of(total: u64, engine: Engine) -> Self {
+        let engines = match engine {
+            Engine::Sqlite => "",
+            Engine::Mariadb => " --engines mariadb",
+            Engine::Servers => " --engines all",
+        };
+        let again = format!("cargo xtask check{engines} --seed");
+        Self { started: Instant::now(), total, done: 0, failed: 0, is_quiet: false, again }
     }
 
     /// For runs that are expected to fail.
     pub fn quiet() -> Self {
-        Self { is_quiet: true, ..Self::of(0) }
+        Self { is_quiet: true, ..Self::of(0, Engine::Sqlite) }
     }
 
     pub fn elapsed(&self) -> Duration {
@@ -38,7 +47,7 @@ impl Progress {
             return;
         }
         if let Some(failure) = &report.failure {
-            print_failure(report, failure);
+            self.print_failure(report, failure);
         }
         self.draw();
     }
@@ -58,26 +67,26 @@ impl Progress {
             eprintln!("{done}/{total} seeds, {failed} failed, {:.0} s, {left:.0} s left", self.elapsed().as_secs_f64());
         }
     }
-}
 
-fn print_failure(report: &Report, failure: &Failure) {
-    let (what, lines) = match failure {
-        Failure::Offence(lines) => ("FAILED", lines.clone()),
-        Failure::Promise(lines) => ("had too little in it", lines.clone()),
-        Failure::Broken(line) => ("broke", vec![line.clone()]),
-    };
-    eprintln!("\nseed {} {what} after {:.1} s:", report.seed, report.took.as_secs_f64());
-    for line in lines.iter().take(LINES_SHOWN) {
-        eprintln!("  {line}");
+    fn print_failure(&self, report: &Report, failure: &Failure) {
+        let (what, lines) = match failure {
+            Failure::Offence(lines) => ("FAILED", lines.clone()),
+            Failure::Promise(lines) => ("had too little in it", lines.clone()),
+            Failure::Broken(line) => ("broke", vec![line.clone()]),
+        };
+        eprintln!("\nseed {} {what} after {:.1} s:", report.seed, report.took.as_secs_f64());
+        for line in lines.iter().take(LINES_SHOWN) {
+            eprintln!("  {line}");
+        }
+        if lines.len() > LINES_SHOWN {
+            eprintln!("  and {} more", lines.len() - LINES_SHOWN);
+        }
+        match keep_evidence(report, &lines) {
+            Ok(folder) => eprintln!("  what was seen: {}", folder.display()),
+            Err(error) => eprintln!("  what was seen could not be kept: {error:#}"),
+        }
+        eprintln!("  again: {} {}", self.again, report.seed);
     }
-    if lines.len() > LINES_SHOWN {
-        eprintln!("  and {} more", lines.len() - LINES_SHOWN);
-    }
-    match keep_evidence(report, &lines) {
-        Ok(folder) => eprintln!("  what was seen: {}", folder.display()),
-        Err(error) => eprintln!("  what was seen could not be kept: {error:#}"),
-    }
-    eprintln!("  again: cargo xtask check --seed {}", report.seed);
 }
 
 fn keep_evidence(report: &Report, lines: &[String]) -> Result<PathBuf> {

@@ -4,12 +4,14 @@
 //! [`TOO_LONG`]. What has not come by then is missing.
 
 use super::judge::{self, Doings, Facts, Lack};
+use super::mariadb::Mariadb;
 use super::plan::{DEVICES, PEOPLE, Place, Plan, Promises, SETTINGS, Step, devices_of, person_of};
-use super::supervise::{Controls, Kills, supervise};
+use super::supervise::{Controls, Kills, Running, supervise};
 use super::town::Town;
 use super::truth::{self, Truth, Witness};
 use crate::cluster::Topology;
 use crate::cluster::{Cluster, Setup};
+use crate::database::{Engine, shared_servers};
 use crate::device::deed::{Act, Deed, Outcome};
 use crate::device::{Board, Description, Device, Order};
 use crate::seed;
@@ -23,6 +25,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 const STANDSTILL: Duration = Duration::from_secs(4);
+/// While MariaDB recovers and starts again, or Kafka gives partitions anew, nothing moves either.
+const STANDSTILL_OF_SERVERS: Duration = Duration::from_secs(20);
 /// A comet that is apart learns by its next renewal that the core has forgotten its connections, and lets them go.
 const RENEW_EVERY: Duration = Duration::from_secs(7);
 const TOO_LONG: Duration = Duration::from_secs(60);
@@ -35,6 +39,7 @@ pub struct Arena {
     /// Folders of seeds are made below it.
     pub folder: PathBuf,
     pub template: PathBuf,
+    pub engine: Engine,
     pub town: Town,
     pub settings: Vec<(String, String)>,
     pub environment: Vec<(String, OsString)>,
@@ -78,7 +83,7 @@ pub async fn run(arena: &Arena, seed: u64) -> Report {
     let started = Instant::now();
     let folder = arena.folder.join(format!("seed-{seed}"));
     let plan = Plan::of(seed);
-    let mut report = match Run::begin(arena, &plan, &folder) {
+    let mut report = match Run::begin(arena, &plan, &folder).await {
         Ok(run) => run.finish(&folder).await,
         Err(error) => Report::broken(seed, &error),
     };
@@ -137,11 +142,12 @@ impl From<anyhow::Error> for Stop {
 }
 
 impl<'a> Run<'a> {
-    fn begin(arena: &'a Arena, plan: &'a Plan, folder: &Path) -> Result<Self> {
+    async fn begin(arena: &'a Arena, plan: &'a Plan, folder: &Path) -> Result<Self> {
         let _ = std::fs::remove_dir_all(folder);
         seed::copy(&arena.template, &folder.join("data"))?;
         let power = PowerCut::new(&folder.join("data"), &folder.join("journal"))?;
-        let mut settings = arena.settings.clone();
+        let (mariadb, mut settings) = tokio::task::block_in_place(|| engines(arena, folder))?;
+        settings.extend(arena.settings.clone());
         settings.extend(SETTINGS.map(|(key, value)| (key.to_owned(), value.to_string())));
         settings.push(("comet.renew_interval_ms".to_owned(), RENEW_EVERY.as_millis().to_string()));
         let setup = Setup { settings, environment: arena.environment.clone(), power: Some(power), has_links: false };
@@ -149,7 +155,8 @@ impl<'a> Run<'a> {
         let board = Board::default();
         let address = cluster.address();
         let controls = Controls::default();
-        let supervisor = Some(tokio::spawn(supervise(cluster, plan.clone(), controls.clone(), board.acks.subscribe())));
+        let running = Running { cluster, mariadb };
+        let supervisor = Some(tokio::spawn(supervise(running, plan.clone(), controls.clone(), board.acks.subscribe())));
         let devices = (0..DEVICES).map(|device| Device::start(describe(arena, plan, device), address.clone(), board.clone())).collect();
         let witness = Witness::new(&arena.town.witnesses[0]);
         let (absent, truth) = ([false; DEVICES], Truth::default());
@@ -237,7 +244,9 @@ impl<'a> Run<'a> {
             }
             self.servers_run().await?;
             let now = *progress.borrow_and_update();
-            if now != moved {
+            // Of a node that was away, users are told to sync within half a minute.
+            let is_put_off = self.devices.iter().any(|device| device.mind().is_put_off(Instant::now()));
+            if now != moved || is_put_off {
                 (moved_at, moved) = (Instant::now(), now);
             }
             let is_overdue = lacks.iter().any(|lack| moved_at.elapsed() > lack.patience);
@@ -257,7 +266,11 @@ impl<'a> Run<'a> {
         // Dan joins the room after the kill: that, too, is told to the connections that the core knows.
         let was_in_room = person_of(device) != PEOPLE - 1;
         let survives = was_in_room && matches!((place, lack), (Place::Room, Lack::Entries(_)));
-        if survives || self.plan.topology == Topology::AllInOne { STANDSTILL } else { STANDSTILL + RENEW_EVERY }
+        if survives || self.plan.topology == Topology::AllInOne { self.standstill() } else { self.standstill() + RENEW_EVERY }
+    }
+
+    fn standstill(&self) -> Duration {
+        if self.arena.engine == Engine::Sqlite { STANDSTILL } else { STANDSTILL_OF_SERVERS }
     }
 
     /// A server that ended unasked ends the seed.
@@ -276,7 +289,7 @@ impl<'a> Run<'a> {
         let present = self.devices.iter().zip(self.absent).enumerate().filter(|(_, (_, absent))| !absent);
         let lacking = |(device, (handle, _)): (usize, (&Device, bool))| {
             let what = format!("{} {}", Town::label(device), handle.mind().unsettled()?);
-            Some(Lacking { what, patience: STANDSTILL + RENEW_EVERY })
+            Some(Lacking { what, patience: self.standstill() + RENEW_EVERY })
         };
         present.filter_map(lacking).collect()
     }
@@ -328,7 +341,7 @@ impl<'a> Run<'a> {
                 lacking.push(Lacking { what: told(&text), patience });
             } else if let (Some(timeline), Some(expected), true) = (timeline, expected, lacking.is_empty()) {
                 let text = judge::wrong_on_screen(timeline, self.truth.log(id), expected.visible);
-                wrong.extend(text.map(|text| Lacking { what: told(&text), patience: STANDSTILL }));
+                wrong.extend(text.map(|text| Lacking { what: told(&text), patience: self.standstill() }));
             }
         }
         if lacking.is_empty() { wrong } else { lacking }
@@ -446,13 +459,28 @@ impl<'a> Run<'a> {
             let lines = log.map(|entry| format!("{} {} {} {:.100?}", entry.seq, entry.author, entry.key, entry.event));
             evidence.push((format!("{place:?}.log.txt"), lines.collect::<Vec<_>>().join("\n")));
         }
-        for name in ["data.log", "comet.log"] {
+        for name in ["data.log", "comet.log", "mariadb/log"] {
             if let Ok(text) = std::fs::read(folder.join(name)) {
-                evidence.push((format!("server-{name}"), String::from_utf8_lossy(&text).into_owned()));
+                evidence.push((format!("server-{}", name.replace('/', "-")), String::from_utf8_lossy(&text).into_owned()));
             }
         }
         evidence
     }
+}
+
+/// The engines of a seed beside its folder, and what Skein is told of them.
+fn engines(arena: &Arena, folder: &Path) -> Result<(Option<Mariadb>, Vec<(String, String)>)> {
+    if arena.engine == Engine::Sqlite {
+        return Ok((None, Vec::new()));
+    }
+    let mariadb = Mariadb::start(&arena.template, &folder.join("mariadb"))?;
+    let mut settings = mariadb.settings();
+    if arena.engine == Engine::Servers {
+        settings.extend(shared_servers()?);
+        // Topics stay behind, and one broker keeps those of all seeds.
+        settings.push(("kafka.partitions".to_owned(), "2".to_owned()));
+    }
+    Ok((Some(mariadb), settings))
 }
 
 fn describe(arena: &Arena, plan: &Plan, device: usize) -> Description {

@@ -2,6 +2,7 @@
 //!
 //! **Invariant:** kills happen in the order of the plan, each once; a process that ends by itself ends the seed.
 
+use super::mariadb::Mariadb;
 use super::plan::{Kill, Moment, Plan};
 use crate::cluster::{Cluster, Part};
 use anyhow::{Context, Result, anyhow};
@@ -42,42 +43,40 @@ impl Controls {
     }
 }
 
+/// What runs: Skein, and the database it has for itself if that is not in its folder. A cut takes the power of both.
+pub struct Running {
+    pub cluster: Cluster,
+    pub mariadb: Option<Mariadb>,
+}
+
 /// Runs until it is aborted, or something is wrong.
-pub async fn supervise(cluster: Cluster, plan: Plan, controls: Controls, acks: watch::Receiver<u64>) -> anyhow::Error {
-    match try_supervise(cluster, plan, controls, acks).await {
+pub async fn supervise(running: Running, plan: Plan, controls: Controls, acks: watch::Receiver<u64>) -> anyhow::Error {
+    match try_supervise(running, plan, controls, acks).await {
         Ok(never) => match never {},
         Err(error) => error,
     }
 }
 
 async fn try_supervise(
-    mut cluster: Cluster,
+    mut running: Running,
     plan: Plan,
     controls: Controls,
     mut acks: watch::Receiver<u64>,
 ) -> Result<std::convert::Infallible> {
     for (number, kill) in plan.kills.iter().enumerate() {
-        cluster.start(&faults(&plan, number)).await?;
+        running.start(next_moment(&plan, number)).await?;
         let is_in_a_commit = tokio::select! {
-            status = cluster.core_ended() => {
-                let by_fault = matches!(kill.moment, Moment::AtFsync(_)) && status?.signal() == Some(SIGKILL);
-                if !by_fault {
-                    return Err(ended_by_itself(&cluster));
-                }
+            died = running.died_in_a_commit(kill) => {
+                died?;
                 true
             }
-            () = moment(kill, number, &controls, &mut acks) => {
-                cluster.kill(kill.part).await?;
-                false
-            }
-            () = controls.force.notified() => {
-                cluster.kill(kill.part).await?;
-                false
-            }
+            () = moment(kill, number, &controls, &mut acks) => false,
+            () = controls.force.notified() => false,
         };
+        running.kill(kill.part).await?;
         let is_cut = plan.cuts_power && kill.part == Part::Core;
         if is_cut {
-            cluster.cut_power().context("cut the power")?;
+            running.cut_power().await.context("cut the power")?;
         }
         controls.kills.send_modify(|kills| {
             kills.all += 1;
@@ -85,13 +84,50 @@ async fn try_supervise(
             kills.power_cuts += u64::from(is_cut);
         });
     }
-    cluster.start(&swift()).await?;
-    cluster.core_ended().await?;
-    Err(ended_by_itself(&cluster))
+    running.start(None).await?;
+    running.cluster.core_ended().await?;
+    Err(running.ended_by_itself())
 }
 
-fn ended_by_itself(cluster: &Cluster) -> anyhow::Error {
-    anyhow!("a server ended by itself\n{}", cluster.last_words())
+impl Running {
+    /// Starts what does not run. The disk below the database leads to `next`.
+    async fn start(&mut self, next: Option<Moment>) -> Result<()> {
+        let Some(mariadb) = &mut self.mariadb else { return self.cluster.start(&faults(next)).await };
+        mariadb.run()?;
+        self.cluster.start(&swift()).await?;
+        next.map_or(Ok(()), |next| mariadb.plant(next))
+    }
+
+    /// Resolves when the process that commits has died of its planted fault.
+    async fn died_in_a_commit(&mut self, kill: &Kill) -> Result<()> {
+        let Self { cluster, mariadb } = self;
+        let is_planted = matches!(kill.moment, Moment::AtFsync(_));
+        let status = match mariadb {
+            None => cluster.core_ended().await?,
+            Some(mariadb) => tokio::select! {
+                () = mariadb.ended(), if is_planted => return Ok(()),
+                status = cluster.core_ended() => status?,
+            },
+        };
+        // A core may end because its database did.
+        let by_fault = is_planted && mariadb.as_ref().map_or(status.signal() == Some(SIGKILL), Mariadb::is_dead);
+        if by_fault { Ok(()) } else { Err(self.ended_by_itself()) }
+    }
+
+    async fn kill(&mut self, part: Part) -> Result<()> {
+        if self.cluster.runs(part) { self.cluster.kill(part).await } else { Ok(()) }
+    }
+
+    async fn cut_power(&mut self) -> Result<()> {
+        self.cluster.cut_power()?;
+        let Some(mariadb) = &self.mariadb else { return Ok(()) };
+        mariadb.kill().await?;
+        mariadb.cut_power()
+    }
+
+    fn ended_by_itself(&self) -> anyhow::Error {
+        anyhow!("a server ended by itself\n{}", self.cluster.last_words())
+    }
 }
 
 /// Resolves at a moment that the process does not choose itself.
@@ -107,10 +143,14 @@ async fn moment(kill: &Kill, number: usize, controls: &Controls, acks: &mut watc
     }
 }
 
-/// What the disk of the core does until its next kill. A comet has no disk to speak of.
-fn faults(plan: &Plan, number: usize) -> Options {
-    let next = plan.kills[number..].iter().find(|kill| kill.part == Part::Core);
-    match next.map(|kill| kill.moment) {
+/// When the core is killed next. A comet has no disk to speak of.
+fn next_moment(plan: &Plan, number: usize) -> Option<Moment> {
+    plan.kills[number..].iter().find(|kill| kill.part == Part::Core).map(|kill| kill.moment)
+}
+
+/// What the disk of the core does until then.
+fn faults(next: Option<Moment>) -> Options {
+    match next {
         Some(Moment::AtFsync(k)) => Options { kill_at_fsync: Some(k), ..swift() },
         Some(Moment::AtAck { fsync_delay_us, .. }) => Options { fsync_delay: Duration::from_micros(fsync_delay_us), ..swift() },
         None => swift(),

@@ -5,6 +5,7 @@ use crate::seed::Seed;
 use anyhow::Result;
 use skein_domain::account::DeviceClass;
 use skein_domain::id::Uid;
+use skein_storage::Config;
 use std::path::Path;
 
 const NAMES: [&str; PEOPLE] = ["ann", "bob", "cat", "dan"];
@@ -20,9 +21,9 @@ pub struct Town {
 }
 
 impl Town {
-    /// Makes the template in `data`.
-    pub async fn found(data: &Path) -> Result<Self> {
-        let seed = Seed::open(data)?;
+    /// Makes the template in `data`, or in the database that `config` names.
+    pub async fn found(data: &Path, config: &Config) -> Result<Self> {
+        let seed = Seed::open_on(data, config)?;
         let mut users = Vec::new();
         let (mut tokens, mut witnesses) = (vec![String::new(); DEVICES], Vec::new());
         for (person, name) in NAMES.iter().enumerate() {

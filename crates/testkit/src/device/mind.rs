@@ -152,6 +152,11 @@ impl Mind {
         (self.sync != Sync::Idle || self.resync_at.is_some()).then(|| "syncing".to_owned())
     }
 
+    /// The server named a time to sync, to spread the load, and it has not come.
+    pub fn is_put_off(&self, now: Instant) -> bool {
+        self.resync_at.is_some_and(|at| at > now)
+    }
+
     // === connection ===
 
     pub fn connected(&mut self, hello: &v1::Hello, now: Instant) {

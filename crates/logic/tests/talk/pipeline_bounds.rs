@@ -80,13 +80,13 @@ async fn beyond_the_bound_sends_are_busy_until_the_log_takes_them_and_what_was_s
 
 /// A log of pushes in memory.
 struct Pushed {
-    sender: mpsc::UnboundedSender<LiveRecord>,
-    receiver: Mutex<mpsc::UnboundedReceiver<LiveRecord>>,
+    sender: mpsc::Sender<LiveRecord>,
+    receiver: Mutex<mpsc::Receiver<LiveRecord>>,
 }
 
 impl Pushed {
     fn pipeline() -> LivePipeline {
-        let (sender, receiver) = mpsc::unbounded_channel();
+        let (sender, receiver) = mpsc::channel(1_000);
         let log = Arc::new(Self { sender, receiver: Mutex::new(receiver) });
         LivePipeline { log: log.clone(), source: log }
     }
@@ -95,7 +95,9 @@ impl Pushed {
 #[async_trait]
 impl LiveLog for Pushed {
     async fn publish(&self, records: Vec<LiveRecord>) -> Result<()> {
-        records.into_iter().for_each(|record| self.sender.send(record).unwrap());
+        for record in records {
+            self.sender.send(record).await.unwrap();
+        }
         Ok(())
     }
 }

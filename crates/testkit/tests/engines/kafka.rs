@@ -43,7 +43,8 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kafka_that_stands_still_or_is_killed_holds_messages_back_and_loses_none() {
     let mut kafka = Engine::start(Service::Kafka).await;
-    let mut world = with_kafka(crew(), &kafka).start().await.unwrap();
+    // A core that starts again knows of connections once they are renewed.
+    let mut world = with_kafka(crew(), &kafka).set("comet.renew_interval_ms", "1000").start().await.unwrap();
     let mut traffic = Traffic::new();
     traffic.say(&world, 10).await;
     traffic.arrives(&world).await;

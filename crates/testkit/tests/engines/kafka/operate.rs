@@ -105,8 +105,8 @@ async fn the_alarm_on_lag_fires_while_the_job_stands_still_and_ends_when_it_goes
     let bus = KafkaBus::open(&kafka).await.unwrap();
     // Without the registry the job delivers nothing, and waits.
     redis.own.pause().unwrap();
-    for _ in 0..=(bound as i64 / 1_000) {
-        bus.publish((0..1_000).map(|nth| renamed(1_000 + nth)).collect()).await.unwrap();
+    for first in (0..=bound as i64).step_by(1_000) {
+        bus.publish((first..first + 1_000).map(renamed).collect()).await.unwrap();
     }
     until_metric(at, LAG, "is above the bound", |lag| lag > bound).await;
     redis.own.resume().unwrap();

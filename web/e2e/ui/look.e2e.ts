@@ -173,6 +173,11 @@ async function newcomer(tour: Tour, account: Account): Promise<void> {
 async function phone(tour: Tour, world: World): Promise<void> {
   const { page } = tour;
   const t = textsOf(tour);
+  await page.getByRole("button", { name: t.auth.register }).click();
+  await page.getByLabel(t.auth.nickname, { exact: true }).waitFor();
+  const rights = await page.locator("form *").evaluateAll((all) => all.map((one) => one.getBoundingClientRect().right));
+  expect(Math.max(...rights)).toBeLessThan(PHONE.viewport.width - 16);
+  await page.getByRole("button", { name: t.auth.login, exact: true }).click();
   await logIn(tour, world.me.account);
   await row(page, world.group).waitFor();
   await tour.at("phone-list");

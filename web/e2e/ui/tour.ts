@@ -60,6 +60,8 @@ export class Tour {
   }
 
   private async look(where: string): Promise<void> {
+    for (const spill of await this.page.evaluate(spills))
+      this.found.push(`${this.theme} ${where}: ${spill} is cut off`);
     for (const violation of await violations(this.page)) this.found.push(`${this.theme} ${where}: ${violation}`);
   }
 
@@ -70,6 +72,17 @@ export class Tour {
     writeFileSync(file, await this.page.screenshot());
     execFileSync("pngquant", ["--force", "--skip-if-larger", "--strip", "--output", file, "64", file]);
   }
+}
+
+/** What can be used and reaches over an edge of the window; runs in the page. */
+function spills(): string[] {
+  return [...document.querySelectorAll<HTMLElement>("input, textarea, button, a")]
+    .filter((one) => one.checkVisibility({ visibilityProperty: true }) && !one.closest(".sr-only"))
+    .filter((one) => {
+      const { left, right, width } = one.getBoundingClientRect();
+      return width > 0 && (left < -1 || right > innerWidth + 1);
+    })
+    .map((one) => one.outerHTML.slice(0, 120));
 }
 
 async function violations(page: Page): Promise<string[]> {

@@ -211,12 +211,19 @@ async fn create_account(client: &Client, args: &AccountArgs, lang: Lang, email: 
     bail!("{}", lang.pick("注册没有完成", "registration did not succeed"))
 }
 
+/// What every server demands.
+const PASSWORD_BYTES: std::ops::RangeInclusive<usize> = 8..=128;
+
 async fn new_password(lang: Lang) -> Result<String> {
     if let Some(password) = password_of_environment() {
         return Ok(password);
     }
     loop {
         let password = ask_hidden(lang.pick("新密码（8–128 字节）: ", "New password (8 to 128 bytes): ")).await?;
+        if !PASSWORD_BYTES.contains(&password.len()) {
+            eprintln!("{}", lang.pick("太短或太长", "too short, or too long"));
+            continue;
+        }
         if ask_hidden(lang.pick("再输入一次: ", "Once more: ")).await? == password {
             return Ok(password);
         }

@@ -139,7 +139,10 @@ impl Link {
         };
         match end {
             End::Closed => {}
-            End::Reset => (reset(client), reset(server)).0,
+            End::Reset => {
+                reset(client);
+                reset(server);
+            }
             // What the server did with the word, it has done.
             End::CutOff => reset(client),
             End::HalfOpen => {

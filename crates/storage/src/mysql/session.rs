@@ -256,14 +256,22 @@ fn is_lost(failure: &Failure) -> bool {
     matches!(failure, Failure::Engine(Trouble { code: Code::Unavailable, .. }))
 }
 
-/// What the engine's errors mean to the store. Numbers are those of both MySQL and MariaDB.
 pub(super) fn failure(error: sqlx::Error) -> Failure {
     let reason = error.to_string();
     let number = match &error {
         sqlx::Error::Database(database) => database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>().map(|error| error.number()),
         _ => return lost(reason),
     };
-    let (gravity, code) = match number.unwrap_or_default() {
+    let (gravity, code) = meaning(number.unwrap_or_default(), &reason);
+    Failure::Engine(Trouble { gravity, code, reason })
+}
+
+/// How the engine quotes the system's ENOSPC.
+const NO_ROOM: [&str; 3] = ["error 28", "errno: 28", "Errcode: 28"];
+
+/// What the engine's errors mean to the store. Numbers are those of both MySQL and MariaDB.
+fn meaning(number: u16, reason: &str) -> (Gravity, Code) {
+    match number {
         // Deadlock; a lock that was waited for in vain. The writer rolls back and runs the batch again.
         1205 | 1213 => (Gravity::Again, Code::Busy),
         // Too many connections, of all or of this user.
@@ -271,18 +279,27 @@ pub(super) fn failure(error: sqlx::Error) -> Failure {
         // Shutting down, killed, read-only now (another server took over), no access any more.
         1044 | 1045 | 1053 | 1290 | 1317 | 1836 | 1927 | 3169 => (Gravity::Again, Code::Unavailable),
         // Disk or table full.
-        1021 | 1114 => (Gravity::Full, Code::StorageFull),
-        1030 if reason.contains("error 28") => (Gravity::Full, Code::StorageFull),
+        20 | 1021 | 1114 => (Gravity::Full, Code::StorageFull),
+        // A read or write that the system refused: also of a file a large transaction is put aside in.
+        3 | 1026 | 1030 if NO_ROOM.iter().any(|words| reason.contains(words)) => (Gravity::Full, Code::StorageFull),
         // Slower than the engine allows a statement to be.
         1969 | 3024 => (Gravity::Command, Code::Timeout),
         _ => (Gravity::Command, Code::Internal),
-    };
-    Failure::Engine(Trouble { gravity, code, reason })
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Translated;
+    use super::{Code, Gravity, Translated, meaning};
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors_of_files() {
+        let full = (Gravity::Full, Code::StorageFull);
+        assert_eq!(meaning(1114, "The table 'entry' is full"), full);
+        assert_eq!(meaning(1026, "Error writing file '/tmp/ML8' (Errcode: 28 \"No space left on device\")"), full);
+        assert_eq!(meaning(1030, "Got error 28 \"No space left on device\" from storage engine InnoDB"), full);
+        assert_eq!(meaning(1026, "Error writing file './x' (Errcode: 5 \"Input/output error\")").0, Gravity::Command);
+    }
 
     #[test]
     fn numbered_parameters_become_a_sequence() {

@@ -10,6 +10,7 @@ use skein_domain::conversation::SettingsChange;
 use skein_domain::id::Uid;
 use skein_domain::port::{AccountStore, ConversationStore, MessageStore};
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 fn sleep(seconds: &'static str) -> impl Fn(&dyn Sql) -> Outcome<i32> + Send + 'static {
@@ -57,6 +58,49 @@ async fn who_waits_too_long_for_a_connection_hears_busy() {
         holder.await.unwrap().unwrap();
     }
     assert_eq!(store.user(Uid(1)).await.unwrap(), None, "given back, one is there again");
+}
+
+/// Each of them asks again as soon as it was served, and queues behind those who wait.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiters_are_served_in_order_of_arrival_and_none_starves() {
+    const CALLERS: usize = 40;
+    const ROUNDS: usize = 5;
+    let mut database = Database::new(1);
+    database.config.mysql = MySqlConfig { connections: 2, ..database.config.mysql.clone() };
+    let store = database.store();
+    let (lent, is_lent) = std::sync::mpsc::sync_channel::<()>(1);
+    let (give_back, told) = std::sync::mpsc::sync_channel::<()>(1);
+    let told = Mutex::new(told);
+    let holder = tokio::spawn(store.readers().read(move |_: &dyn Sql| Ok(lent.send(()).is_ok() && told.lock().unwrap().recv().is_ok())));
+    tokio::task::spawn_blocking(move || is_lent.recv()).await.unwrap().unwrap();
+
+    let served = Arc::new(Mutex::new(Vec::new()));
+    let caller = |n: usize| {
+        let (readers, served) = (store.readers().clone(), served.clone());
+        async move {
+            for _ in 0..ROUNDS {
+                let served = served.clone();
+                let note = move |_: &dyn Sql| -> Outcome<()> {
+                    served.lock().unwrap().push(n);
+                    Ok(())
+                };
+                readers.read(note).await.unwrap();
+            }
+        }
+    };
+    // All of them wait before the only connection for reading is given back.
+    tokio::join!(futures_util::future::join_all((0..CALLERS).map(caller)), async { give_back.send(()).unwrap() });
+    assert!(holder.await.unwrap().unwrap());
+    let served = served.lock().unwrap();
+    assert_eq!(served[..CALLERS], (0..CALLERS).collect::<Vec<_>>(), "in order of arrival");
+    let mut times = [0; CALLERS];
+    for n in served.iter() {
+        times[*n] += 1;
+        let (least, most) = (times.iter().min().unwrap(), times.iter().max().unwrap());
+        // One who was served may have asked again before another, served at the same moment, has.
+        assert!(most - least <= 2, "{n} was served {most} times, somebody {least} times: {served:?}");
+    }
+    assert_eq!(times, [ROUNDS; CALLERS]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

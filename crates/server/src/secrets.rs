@@ -30,7 +30,14 @@ fn make(path: &Path) -> Result<String> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("make the secret {}", path.display()))?;
-    writeln!(file, "{secret}").and_then(|()| file.sync_all()).with_context(|| format!("write the secret {}", path.display()))?;
+    let mut write = || -> std::io::Result<()> {
+        writeln!(file, "{secret}")?;
+        file.sync_all()?;
+        // Its name is not durable before the folder is: another secret after a power cut would lock out the other nodes.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    };
+    write().with_context(|| format!("write the secret {}", path.display()))?;
     Ok(secret)
 }
 

@@ -164,10 +164,11 @@ impl PowerCut {
     /// Undoes everything that was not durable and empties the journal. Every process on the data folder must be dead
     /// and waited for; one that is not makes this fail with nothing changed.
     pub fn cut(&self) -> Result<Undone, Error> {
-        let _nobody_writes = self.lock_out_processes()?;
-        let undone = undo::undo(&self.data, &self.journal)?;
-        self.empty_journal()?;
-        Ok(undone)
+        let nobody_writes = self.lock_out_processes()?;
+        let undone = undo::undo(&self.data, &self.journal).and_then(|undone| self.empty_journal().map(|()| undone));
+        // Closing is not enough: a process that another thread forks has it open, too, until it runs its program.
+        nobody_writes.unlock().map_err(Error::io("unlock", &self.journal))?;
+        undone
     }
 
     fn lock_out_processes(&self) -> Result<File, Error> {

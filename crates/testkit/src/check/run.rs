@@ -468,8 +468,11 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Pairs for `--set`.
+type Settings = Vec<(String, String)>;
+
 /// The engines of a seed beside its folder, and what Skein is told of them.
-fn engines(arena: &Arena, folder: &Path) -> Result<(Option<Mariadb>, Vec<(String, String)>)> {
+fn engines(arena: &Arena, folder: &Path) -> Result<(Option<Mariadb>, Settings)> {
     if arena.engine == Engine::Sqlite {
         return Ok((None, Vec::new()));
     }

@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 
 pub const TEXT: &str = "The quick brown fox jumps over the lazy dog. 敏捷的棕色狐狸跳过懒狗。";
 pub const WARM_UP: Duration = Duration::from_secs(1);
+const FIRST_PUSH: Duration = Duration::from_secs(60);
 /// What is not delivered so long after the last ack is told as lost.
 const LAST_PUSHES: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -103,7 +104,8 @@ async fn pair(seed: &Seed, nth: usize) -> Result<[Person; 2]> {
 
 /// As many of `people` as `senders` speak for `time`, after a second of warming up.
 pub async fn run(server: &ServerProcess, people: Vec<Person>, senders: usize, time: Duration) -> Result<Outcome> {
-    let connections = connect(server, people).await?;
+    let mut connections = connect(server, people).await?;
+    until_delivered(&mut connections).await?;
     let begin = Instant::now() + WARM_UP;
     let (mut tasks, delivered) = (JoinSet::new(), Arc::new(Delivered::since(begin)?));
     let (acks, late) = (Arc::new(Watch::new(begin)), Arc::new(Watch::new(begin)));
@@ -164,6 +166,14 @@ async fn connect(server: &ServerProcess, people: Vec<Person>) -> Result<Vec<(Con
         connections.push((connection, pushes, conversation));
     }
     Ok(connections)
+}
+
+/// Until a first message has arrived: a group of consumers takes seconds to form.
+async fn until_delivered(connections: &mut [(Connection, Pushes, ConversationId)]) -> Result<()> {
+    let [(left, ..), (_, pushes, conversation), ..] = connections else { return Ok(()) };
+    left.request(Request::Send(message(*conversation, "first".to_owned()))).await.context("send the first message")?;
+    let arriving = async { while !matches!(pushes.recv().await, Some(Push::ServerMessages(_)) | None) {} };
+    tokio::time::timeout(FIRST_PUSH, arriving).await.context("the first message does not arrive")
 }
 
 #[derive(Clone, Copy)]

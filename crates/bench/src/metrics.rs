@@ -23,7 +23,7 @@ impl Metrics {
 
     /// Of all series of the metric that have these labels.
     pub fn sum(&self, metric: &str, labels: &[&str]) -> f64 {
-        self.series(metric).filter(|(series, _)| labels.iter().all(|label| series.contains(label))).map(|(_, value)| value).sum()
+        self.series(metric).filter(|(series, _)| labels.iter().all(|label| series.contains(label))).fold(0.0, |sum, (_, value)| sum + value)
     }
 
     /// The bound of a histogram's highest bucket that is not empty. Infinite beyond the last bound; 0: nothing was recorded.

@@ -51,7 +51,7 @@ fn draw(svg: &mut String, section: &Section, sync_ms: f64, top: f64) {
     };
     let _ = writeln!(svg, "<text x=\"{}\" y=\"{}\" font-size=\"13\" font-weight=\"600\">{title}</text>", LEFT[0], top + 12.0);
     let rates = Plot { x: LEFT[0], top: top + 34.0, decades: (1, 5), title: "acked messages per second" };
-    let times = Plot { x: LEFT[1], top: top + 34.0, decades: (-1, 3), title: "time of an ack, ms" };
+    let times = Plot { x: LEFT[1], top: top + 34.0, decades: (-1, 4), title: "time of an ack, ms" };
     rates.frame(svg);
     times.frame(svg);
     let mut groups: Vec<usize> = section.rows.iter().map(|row| row.senders).collect();
@@ -72,9 +72,14 @@ fn draw(svg: &mut String, section: &Section, sync_ms: f64, top: f64) {
 
 fn bars(svg: &mut String, rates: &Plot, times: &Plot, row: &Row, place: &Place, column: usize) {
     let fill = colour(row.stack);
-    rates.bar(svg, place, column, fill, (0.0, row.acked_per_second), &count(row.acked_per_second));
+    let high = rates.bar(svg, place, column, fill, (0.0, row.acked_per_second));
     rates.mark(svg, place, column, row.acked_per_second / row.of_bare_inserts);
-    times.bar(svg, place, column, fill, (row.p50_ms, row.p99_ms), &figure(row.p99_ms));
+    // In the bar, because above it the mark may be.
+    svg.push_str("<g fill=\"#fff\">");
+    text(svg, rates.middle(place, column), high + 14.0, "middle", &count(row.acked_per_second));
+    svg.push_str("</g>");
+    let high = times.bar(svg, place, column, fill, (row.p50_ms, row.p99_ms));
+    text(svg, times.middle(place, column), high - 3.0, "middle", &figure(row.p99_ms));
 }
 
 /// Of a group of bars among all groups.
@@ -124,12 +129,18 @@ impl Plot {
         }
     }
 
-    fn bar(&self, svg: &mut String, place: &Place, column: usize, fill: &str, (from, to): (f64, f64), label: &str) {
+    /// Answers how high it ends.
+    fn bar(&self, svg: &mut String, place: &Place, column: usize, fill: &str, (from, to): (f64, f64)) -> f64 {
         let (left, width) = place.bar(column);
-        let (x, high, low) = (self.x + left, self.y(to), self.y(from));
-        let height = (low - high).max(2.0);
+        let (x, high) = (self.x + left, self.y(to));
+        let height = (self.y(from) - high).max(2.0);
         let _ = writeln!(svg, "<rect x=\"{x:.1}\" y=\"{high:.1}\" width=\"{:.1}\" height=\"{height:.1}\" fill=\"{fill}\"/>", width - 3.0);
-        text(svg, x + width / 2.0 - 1.5, high - 3.0, "middle", label);
+        high
+    }
+
+    fn middle(&self, place: &Place, column: usize) -> f64 {
+        let (left, width) = place.bar(column);
+        self.x + left + (width - 3.0) / 2.0
     }
 
     fn mark(&self, svg: &mut String, place: &Place, column: usize, value: f64) {

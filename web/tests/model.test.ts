@@ -104,6 +104,17 @@ describe.each([
     expect(await texts()).toEqual(["m1", "a", "b"]);
   });
 
+  test("a draft is told once: the same one again would take the place of another device's", async () => {
+    await model.apply({ advances: [advance(messages(1, 1), { info: info() })] });
+    expect(await model.draft(CHAT, "half a thought", false)).toBe(true);
+    expect(row().draftTold).toBe(false);
+    expect(await model.draft(CHAT, "half a thought", true)).toBe(true);
+    expect(await model.draft(CHAT, "half a thought", false)).toBe(false);
+    expect(row().draftTold).toBe(true);
+    expect(await model.draft(CHAT, "another", false)).toBe(true);
+    expect(row()).toMatchObject({ draftTold: false, info: { me: { draft: "another" } } });
+  });
+
   test("an ack for what is here already leaves no echo", async () => {
     await model.apply({ advances: [advance(messages(1, 1), { info: info() })] });
     await model.enqueue([{ conversation: CHAT, key: "late", body: body("x"), replyTo: 0 }], 9);

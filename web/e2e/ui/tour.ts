@@ -62,6 +62,8 @@ export class Tour {
   private async look(where: string): Promise<void> {
     for (const spill of await this.page.evaluate(spills))
       this.found.push(`${this.theme} ${where}: ${spill} is cut off`);
+    // Roles and labels were looked at in light, and the colours of dark in English.
+    if (this.tongue === "zh" && this.theme === "dark") return;
     for (const violation of await violations(this.page)) this.found.push(`${this.theme} ${where}: ${violation}`);
   }
 

@@ -7,7 +7,7 @@
 //! **Invariant:** a page is answered from the window only if it lies in it whole, seq by seq; else by the store.
 //! **Bound:** [`WINDOW`] entries, at the start at most [`WINDOW_BYTES`]; kept for a minute after they were loaded.
 
-use super::{Cache, LOAD_MS, LOADING, LOOK_AGAIN, TTL_MS, bar_of_one_change, jittered, token, with_life};
+use super::{Cache, LOAD_MS, LOADING, LOOK_AGAIN, LOOK_RARELY, TTL_MS, bar_of_one_change, jittered, token, with_life};
 use crate::redis::Redis;
 use crate::redis::script::Script;
 use async_trait::async_trait;
@@ -116,7 +116,7 @@ impl CachedMessages {
     /// Entries up to `to`, as many as the window has and at most `count`. `None`: ask the store.
     async fn window(&self, conversation: ConversationId, to: Seq, count: u32) -> Result<Option<Vec<Entry>>> {
         let Some(load) = token() else { return Ok(None) };
-        let patience = Instant::now() + LOADING;
+        let (patience, mut pause) = (Instant::now() + LOADING, LOOK_AGAIN);
         let from = Seq(to.0 - i64::from(count) + 1);
         loop {
             match self.look(conversation, from, to, &load).await {
@@ -126,7 +126,10 @@ impl CachedMessages {
                 }
                 Seen::Behind { guard, head } => return self.extend(conversation, &guard, head, to).await,
                 Seen::Load(guard) => return self.load(conversation, &guard, to).await.map(Some),
-                Seen::Loading if Instant::now() < patience => tokio::time::sleep(LOOK_AGAIN).await,
+                Seen::Loading if Instant::now() < patience => {
+                    tokio::time::sleep(pause).await;
+                    pause = LOOK_RARELY.min(pause * 2);
+                }
                 Seen::Loading | Seen::Bypass => {
                     self.cache.bypassed();
                     return Ok(None);

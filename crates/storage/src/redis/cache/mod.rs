@@ -42,7 +42,9 @@ const PATIENCE: Duration = Duration::from_millis(250);
 const REST: Duration = Duration::from_secs(1);
 const LOAD_MS: i64 = 5_000;
 const LOADING: Duration = Duration::from_secs(1);
+/// First, and then each time twice as long, up to [`LOOK_RARELY`]: many may wait for one load.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
+const LOOK_RARELY: Duration = Duration::from_millis(100);
 /// Longer than a change may take.
 const BAR_MS: i64 = 30_000;
 /// No value is kept for longer.
@@ -133,10 +135,11 @@ impl Cache {
         T: Serialize + DeserializeOwned,
         Load: Future<Output = Result<T>>,
     {
-        let patience = Instant::now() + LOADING;
+        let (patience, mut pause) = (Instant::now() + LOADING, LOOK_AGAIN);
         let mut found = self.look_one(key).await;
         while matches!(found, Found::Loading) && Instant::now() < patience {
-            tokio::time::sleep(LOOK_AGAIN).await;
+            tokio::time::sleep(pause).await;
+            pause = LOOK_RARELY.min(pause * 2);
             found = self.look_one(key).await;
         }
         match found {

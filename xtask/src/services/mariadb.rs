@@ -138,6 +138,8 @@ fn install(folder: &Path, data: &Path) -> Result<()> {
     let mut install = Command::new("mariadb-install-db");
     install.arg("--no-defaults").arg(format!("--datadir={}", data.display())).arg(format!("--user={}", me()?));
     install.args(["--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve"]);
+    // As for the server: those that are installed at the same moment would remove each other's temporary tables.
+    install.env("TMPDIR", folder);
     let output = std::fs::File::create(folder.join("install.log")).context("open MariaDB's installation log")?;
     install.stdout(output);
     must_succeed(&mut install, "read install.log in its folder")

@@ -5,8 +5,14 @@ use rusqlite::Connection;
 use skein_powercut::Options;
 use std::time::Duration;
 
-const FAST: Options =
-    Options { fsync_delay: Duration::ZERO, fail_from_fsync: None, kill_at_fsync: None, skip_real_fsync: true, keep_nothing: false };
+const FAST: Options = Options {
+    fsync_delay: Duration::ZERO,
+    fail_from_fsync: None,
+    kill_at_fsync: None,
+    skip_real_fsync: true,
+    spare_names: false,
+    keep_nothing: false,
+};
 
 fn start(lab: &Lab, synchronous: &str, options: &Options) -> crate::lab::Probe {
     let database = lab.path("rows.db");

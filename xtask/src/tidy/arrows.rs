@@ -30,7 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("domain", &[]),
     ("protocol", &[]),
     ("testkit", &["server", "edge", "logic", "storage", "rpc", "sdk", "domain", "protocol", "powercut", "xtask"]),
-    ("bench", &["server", "sdk", "domain", "protocol", "testkit"]),
+    ("bench", &["server", "storage", "sdk", "domain", "protocol", "testkit", "xtask"]),
     ("powercut", &[]),
     ("xtask", &[]),
 ];

@@ -138,8 +138,8 @@ async fn whoever_is_behind_a_firewall_that_drops_packets_is_cleared() {
     let town = impatient(Town::of(&["ann", "bob", "cat"])).start().await;
     let mut ann = town.line("ann").await;
     let chat = ann.direct_with(town.uid("bob")).await;
-    let (bob, cat) = (town.line("bob").await, town.line_over(WebSocket, "cat").await);
-    for gone in [&bob, &cat] {
+    let mut lost = [town.line("bob").await, town.line_over(WebSocket, "cat").await];
+    for gone in &lost {
         gone.mouth.drop_packets().unwrap();
     }
     ann.send(chat, "are you there?").await;
@@ -159,9 +159,12 @@ async fn whoever_is_behind_a_firewall_that_drops_packets_is_cleared() {
         }
     };
     tokio::select! { () = cleared => {}, () = beating => unreachable!() }
+    for gone in &mut lost {
+        let heard = tokio::time::timeout(Duration::from_millis(100), gone.closed()).await;
+        assert!(heard.is_err(), "not even the end got through: {heard:?}");
+    }
     let (_, missed) = town.line("bob").await.sync("", chat).await;
     assert_eq!(missed.last().map(|(_, text)| text.as_str()), Some("are you there?"));
-    drop((bob, cat));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! Transient pushes between the roles, as goim's records on goim's topic: what goim's logic or job would stand beside.
 
+#[expect(dead_code, reason = "also a client of the product's own tests, which speak its WebSocket too")]
 #[path = "../../product/goim.rs"]
 mod goim;
 

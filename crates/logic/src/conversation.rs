@@ -14,10 +14,11 @@ use crate::snapshots::Snapshots;
 use crate::turns::Turns;
 use crate::visibility;
 use skein_domain::command::Reply;
-use skein_domain::conversation::{ConversationView, Kind, Role, RoomInfo, SettingsChange};
-use skein_domain::id::{ConversationId, IdempotencyKey, Uid};
+use skein_domain::conversation::{ConversationView, Kind, Member, Role, RoomInfo, SettingsChange};
+use skein_domain::id::{ConversationId, IdempotencyKey, Seq, Uid};
 use skein_domain::policy;
 use skein_domain::port::{Clock, ConversationStore, CreateConversation, MessageStore};
+use skein_domain::push::Push;
 use skein_domain::{Code, Error, Limits, Result};
 use std::future::Future;
 use std::sync::Arc;
@@ -79,8 +80,7 @@ impl Conversations {
         if is_new {
             self.announcer.announce(info_of(&view));
         }
-        self.subscribe(owner, room).await;
-        Ok(Reply::Conversation { view: Box::new(view) })
+        self.seat(owner, room, view.conversation.head).await
     }
 
     pub(crate) async fn join_room(&self, uid: Uid, room: ConversationId) -> Result<Reply> {
@@ -89,13 +89,14 @@ impl Conversations {
         if kind != Some(Kind::Room) {
             return Err(Error::new(Code::NotFound, "no such room"));
         }
-        let is_in = self.store.member(room, uid).await?.is_some_and(|member| member.is_in());
-        if !is_in {
-            self.may_enter_one_more(uid).await?;
-            self.store.join_room(room, uid, self.clock.now()).await?;
-        }
-        self.subscribe(uid, room).await;
-        self.get(uid, room).await
+        let member = match self.store.member(room, uid).await?.filter(Member::is_in) {
+            Some(member) => member,
+            None => {
+                self.may_enter_one_more(uid).await?;
+                self.store.join_room(room, uid, self.clock.now()).await?
+            }
+        };
+        self.seat(uid, room, member.read).await
     }
 
     /// Leaves a room by oneself, which is no entry. `None`: it is no room, so leaving is one.
@@ -161,9 +162,17 @@ impl Conversations {
         Err(Error::new(Code::RoomsFull, format!("at most {} rooms", self.limits.rooms)))
     }
 
-    async fn subscribe(&self, uid: Uid, room: ConversationId) {
+    /// The user's connections get the room's pushes from now on. What came after `known` until then was pushed to none of
+    /// them, and those that did not ask to join have only heard of the room as it was: they sync.
+    async fn seat(&self, uid: Uid, room: ConversationId, known: Seq) -> Result<Reply> {
         let fanout = self.fanout.clone();
         told(async move { fanout.subscribe(uid, room).await }).await;
+        let view = self.view(uid, room).await?;
+        if view.conversation.head > known {
+            let fanout = self.fanout.clone();
+            told(async move { fanout.to_users(&[uid], Push::Resync { after_ms: 0 }).await }).await;
+        }
+        Ok(Reply::Conversation { view: Box::new(view) })
     }
 
     async fn unsubscribe(&self, uid: Uid, room: ConversationId) {

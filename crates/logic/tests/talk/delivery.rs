@@ -5,6 +5,7 @@ use crate::pipeline::MemoryLog;
 use crate::world::{Setting, World, message};
 use async_trait::async_trait;
 use skein_domain::account::{DeviceClass, Ended, Session};
+use skein_domain::command::Command;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Generation, Millis, NodeId, Revision, Seq, SessionId, Shard, Uid};
 use skein_domain::port::{LogBus, LogRecord, MessageStore, Outbox, Route, SessionRegistry, SystemClock};
@@ -222,11 +223,36 @@ async fn a_member_removed_from_a_room_is_unsubscribed_with_the_entry_that_says_s
     let comet = world.comet("one");
     let bob_1 = world.device(bob, "one", 2).await;
     let room = world.room(ann, "plaza").await.unwrap();
-    world.call(bob, skein_domain::command::Command::JoinRoom { conversation: room }).await.unwrap();
+    world.call(bob, Command::JoinRoom { conversation: room }).await.unwrap();
     assert!(comet.controls().contains(&Control::Subscribe { session: bob_1, room }));
     world.run();
     world.change(ann, room, EntryEvent::Left { uid: bob }).await.unwrap();
     comet.until(|told| told.iter().any(|batch| batch.controls.contains(&Control::Unsubscribe { session: bob_1, room }))).await;
+}
+
+#[tokio::test]
+async fn whoever_joins_a_room_syncs_if_something_was_said_before_their_connections_were_seated() {
+    let world = World::new().await;
+    let [ann, bob] = world.friends().await;
+    let comet = world.comet("one");
+    world.device(bob, "one", 1).await;
+    let told_to_sync = || comet.pushes().iter().any(|(_, push)| matches!(push, Push::Resync { .. }));
+    let join = |room| world.call(bob, Command::JoinRoom { conversation: room });
+
+    let calm = world.room(ann, "calm").await.unwrap();
+    join(calm).await.unwrap();
+    assert!(!told_to_sync(), "nothing was missed");
+
+    let busy = world.room(ann, "busy").await.unwrap();
+    comet.set(Mood::Held);
+    let calls = comet.calls();
+    let (joined, ()) = tokio::join!(join(busy), async {
+        comet.until_called(calls + 1).await;
+        world.send(ann, busy, "in between").await.unwrap();
+        comet.set(Mood::Up);
+    });
+    joined.unwrap();
+    assert!(told_to_sync());
 }
 
 #[tokio::test]

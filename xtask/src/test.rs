@@ -43,8 +43,6 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     })?;
     web::test(steps)?;
     steps.step("the checker", || check::check(&["--seeds", "200"].map(String::from)))?;
-    steps.step("the checker on MariaDB", || {
-        check::check(&["--engines", "mariadb", "--seeds", SEEDS_ON_ENGINES].map(String::from))
-    })?;
+    steps.step("the checker on MariaDB", || check::check(&["--engines", "mariadb", "--seeds", SEEDS_ON_ENGINES].map(String::from)))?;
     steps.step("the checker's own check", || check::check(&["--self-test".to_owned()]))
 }

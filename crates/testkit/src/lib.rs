@@ -4,7 +4,7 @@
 //! - [`seed`]: a data folder with people in it, made without HTTP and without password hashing.
 //! - [`database`]: a database of a real server, in place of the data folder.
 //! - [`wire`] and [`device`]: simulated devices, over real sockets.
-//! - [`live_crowd`]: a live room full of guests.
+//! - [`goim`]: a client of goim's protocol; [`live_crowd`]: a live room full of them.
 //! - [`scenario`]: behaviour told in the words of the domain, from the same text for every topology.
 //! - [`check`]: seeded runs with crashes and power cuts, and what must hold after them.
 //!
@@ -14,6 +14,7 @@ pub mod check;
 pub mod cluster;
 pub mod database;
 pub mod device;
+pub mod goim;
 pub mod live_crowd;
 pub mod proxy;
 pub mod scenario;

@@ -33,7 +33,6 @@ mod contacts;
 mod disk;
 mod first_message;
 mod former;
-mod goim;
 mod http;
 mod line;
 mod long;

@@ -1,6 +1,5 @@
 //! The push platform from outside: goim's clients and Skein's sessions, goim's calls and ours, the command line.
 
-use crate::goim::Goim;
 use crate::http::Api;
 use crate::line::Line;
 use crate::peers::Listener;
@@ -9,6 +8,7 @@ use serde_json::{Value, json};
 use skein_protocol::{Push, Reply, Request, v1};
 use skein_server::admin::Verb;
 use skein_server::admin::push::{KeyAct, RoomAct, Route};
+use skein_testkit::goim::Goim;
 use std::net::SocketAddr;
 use std::process::Output;
 use tokio::process::Command;

@@ -1,7 +1,6 @@
 //! More than one process: gate, comets and the rest apart, by static addresses.
 
 use crate::accounts::log_in;
-use crate::goim::Goim;
 use crate::http::Api;
 use crate::line::{Line, refused};
 use crate::town::{cheap_passwords, listening, metric, seed, until};
@@ -10,6 +9,7 @@ use skein_domain::id::Uid;
 use skein_protocol::close::CloseCode;
 use skein_protocol::{Push, Reply};
 use skein_server::admin::{Verb, client};
+use skein_testkit::goim::Goim;
 use skein_testkit::server::{Options, ServerProcess};
 use skein_testkit::wire::Transport::{self, Tcp, WebSocket};
 use std::collections::BTreeMap;

@@ -1,17 +1,13 @@
 //! Transient pushes between the roles, as goim's records on goim's topic: what goim's logic or job would stand beside.
 
-#[expect(dead_code, reason = "also a client of the product's own tests, which speak its WebSocket too")]
-#[path = "../../product/goim.rs"]
-mod goim;
-
 use super::{PATIENCE, blocking};
-use goim::Goim;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::message::{Message, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use skein_testkit::cluster::{Cluster, Setup, Topology};
+use skein_testkit::goim::Goim;
 use skein_testkit::live_crowd;
 use std::net::SocketAddr;
 use tempfile::TempDir;

@@ -11,22 +11,19 @@
 
 use super::context::Context;
 use super::member::Member;
-use super::producer::{producer, reported};
-use super::{Config, OpenError, failed, topics};
+use super::producer::{Batch, producer};
+use super::{Config, OpenError, topics};
 use async_trait::async_trait;
-use futures_util::future::try_join_all;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use skein_domain::Result;
 use skein_domain::live::{LiveAddress, LiveRecord};
 use skein_domain::port::{LiveLog, LiveSource};
-use skein_domain::{Code, Error, Result};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Whoever was to see it then has seen something newer, or has gone.
 const AGE_MAX: Duration = Duration::from_secs(60);
-const BUSY_RETRY_MS: i64 = 200;
 const PARTITIONER: &str = "fnv1a_random";
 
 /// How a push is written down.
@@ -56,24 +53,13 @@ impl KafkaLiveLog {
 #[async_trait]
 impl LiveLog for KafkaLiveLog {
     async fn publish(&self, records: Vec<LiveRecord>) -> Result<()> {
-        let mut reports = VecDeque::new();
+        let mut batch = Batch::new(&self.producer);
         for record in records.into_iter().flat_map(one_receiver_each) {
             let (key, value) = ((self.codec.key)(&record), (self.codec.encode)(&record));
-            let mut next = FutureRecord::to(&self.topic).key(&key).payload(&value);
-            loop {
-                next = match self.producer.send_result(next) {
-                    Ok(report) => break reports.push_back(report),
-                    Err((error, refused)) => {
-                        // All of a push or nothing: what is queued makes room for the rest.
-                        let Some(first) = reports.pop_front() else { return Err(not_queued(&error)) };
-                        reported(first.await)?;
-                        refused
-                    }
-                };
-            }
+            let next = FutureRecord::to(&self.topic).key(key.as_slice()).payload(value.as_slice());
+            batch.queue(next).await?;
         }
-        let reports = reports.into_iter().map(|report| async { reported(report.await) });
-        try_join_all(reports).await.map(drop)
+        batch.reported().await
     }
 }
 
@@ -88,13 +74,6 @@ fn one_receiver_each(record: LiveRecord) -> Vec<LiveRecord> {
             connections.iter().map(|to| with(LiveAddress::Sessions { node: node.clone(), connections: vec![*to] })).collect()
         }
         LiveAddress::Room(_) | LiveAddress::All(_) => vec![record],
-    }
-}
-
-fn not_queued(error: &KafkaError) -> Error {
-    match error.rdkafka_error_code() {
-        Some(RDKafkaErrorCode::QueueFull) => Error::new(Code::Busy, "too many pushes wait for the log").retry_after(BUSY_RETRY_MS),
-        _ => failed(error),
     }
 }
 

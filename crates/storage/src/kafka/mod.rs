@@ -7,8 +7,8 @@
 //! the relay moves its position over nothing that could be lost. A failure publishes nothing *for certain*: the relay
 //! repeats from its position, and Comets drop what they have had.
 //!
-//! **Bound:** `queued_kib` wait in the producer; beyond it publishing fails and the relay holds the records where they
-//! are safe: in the change log. A record not acked within `timeout_ms` has failed.
+//! **Bound:** `queued_kib` wait in the producer; what is beyond it waits until some of that is acked, and the relay holds
+//! the records where they are safe: in the change log. A record not acked within `timeout_ms` has failed.
 //!
 //! [`LogRecord`]: skein_domain::port::LogRecord
 //! [`LogBus::publish`]: skein_domain::port::LogBus::publish

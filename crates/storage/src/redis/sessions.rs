@@ -149,7 +149,7 @@ impl RedisSessions {
         let mut found = Vec::new();
         for some in keys.chunks(CHUNK) {
             let sets: Vec<Vec<String>> = self.redis.all(some.iter().map(Cmd::smembers).collect()).await?;
-            let all: BTreeSet<SessionId> = sets.iter().flatten().map(|member| session_of(member)).collect::<Result<_>>()?;
+            let all: BTreeSet<SessionId> = sets.iter().flatten().filter_map(|member| session_of(member)).collect();
             let routes = self.live(&Vec::from_iter(all)).await?;
             let mut stale = Vec::new();
             for (key, set) in some.iter().zip(sets) {
@@ -265,9 +265,10 @@ fn member(connection: ConnectionRef) -> String {
     format!("{}.{}", connection.session, connection.generation.0)
 }
 
-fn session_of(member: &str) -> Result<SessionId> {
-    let (session, _) = member.split_once('.').ok_or_else(Error::internal)?;
-    Ok(SessionId(number(session)?))
+/// `None`: another version wrote it, and it names nothing.
+fn session_of(member: &str) -> Option<SessionId> {
+    let (session, _) = member.split_once('.')?;
+    session.parse().ok().map(SessionId)
 }
 
 pub(super) fn generation(number: i64) -> String {

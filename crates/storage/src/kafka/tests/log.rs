@@ -73,6 +73,26 @@ async fn each_conversation_is_one_partition_in_order_under_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_larger_than_the_queue_goes_through_once_and_in_order() {
+    const COUNT: i64 = 40;
+    let config = Config { queued_kib: 64, ..config() };
+    let bus = KafkaBus::open(&config).await.expect("bus");
+    let large = |nth| {
+        let mut record = message(nth * ROOMS, None);
+        if let LogEvent::Entry { entry, .. } = &mut record.event {
+            entry.event = EntryEvent::Message { body: Some(Body::text("x".repeat(16 * 1024))), reply_to: None };
+        }
+        record
+    };
+    bus.publish((0..COUNT).map(large).collect()).await.expect("publish");
+    let source = KafkaSource::open(&config, "one").await.expect("source");
+    let taken = read(&source, COUNT as usize).await;
+    let revisions: Vec<i64> = taken.iter().map(|taken| taken.record.as_ref().expect("a record").revision.0).collect();
+    assert_eq!(revisions, (0..COUNT).map(|nth| nth * ROOMS + 1).collect::<Vec<_>>());
+    assert_eq!(taken.last().map(|taken| taken.offset), Some(COUNT - 1), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_trace_goes_over_the_log_in_a_header_of_w3c() {
     let config = config();
     let bus = KafkaBus::open(&config).await.expect("bus");

@@ -56,6 +56,9 @@ async fn whoever_is_missing_in_the_sets_is_in_them_after_the_next_renewal() {
         redis.query::<i64>(redis::cmd("PEXPIRE").arg(set).arg(super::INDEX_TTL_MS / 3)).await.expect("time passes");
     }
     assert_eq!(renew().await, []);
+    redis.query::<i64>(&redis::Cmd::sadd(&sets[0], "of another version")).await.expect("sadd");
+    assert_eq!(found().await, std::slice::from_ref(&route));
+    assert_eq!(redis.query::<i64>(&redis::Cmd::scard(&sets[0])).await.expect("scard"), 1, "what names nothing is taken out");
     for set in &sets {
         let ttl_ms: i64 = redis.query(&redis::Cmd::pttl(set)).await.expect("ttl");
         assert!(ttl_ms > super::INDEX_TTL_MS / 2, "{ttl_ms}");

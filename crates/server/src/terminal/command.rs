@@ -88,7 +88,7 @@ pub const TABLE: &[Help] = &[
     help("block", "<who>", "拉黑", "block somebody"),
     help("unblock", "<who>", "取消拉黑", "unblock somebody"),
     help("blocked", "", "黑名单", "whom I have blocked"),
-    help("group", "<title> [who…]", "创建群聊（标题可加引号）", "create a group (quote a title with spaces)"),
+    help("group", "<title> <who…>", "创建群聊（标题可加引号）", "create a group (quote a title with spaces)"),
     help("invite", "<who…>", "邀请成员", "add members"),
     help("remove", "<who>", "移出成员", "remove a member"),
     help("members", "", "成员列表", "who is here"),

@@ -93,6 +93,7 @@ describe("accounts", () => {
     const page = await it.logIn(ann);
     await section(page, en.nav.me);
     await page.getByRole("button", { name: en.me.profile, exact: true }).click();
+    await page.getByRole("switch", { name: en.me.findable, checked: true }).waitFor();
     await page.getByLabel(en.me.nickname, { exact: true }).fill("Ann the Second");
     await page.getByLabel(en.me.signature, { exact: true }).fill("here and there");
     await page.getByRole("button", { name: en.common.save }).click();

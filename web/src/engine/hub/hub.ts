@@ -290,11 +290,16 @@ export class Hub implements Observer, Source {
     this.touchConversations();
   }
 
+  /** Changes may come at once, of the profile and of the greeting: each is made to what the last one left. */
   async changeMe(change: Partial<Me>): Promise<void> {
-    const { account } = this.model;
-    if (!account) return;
-    const me = { ...account.me, ...change };
-    await this.turns.run(() => this.model.setAccount({ ...account, me }));
+    const me = await this.turns.run(async () => {
+      const { account } = this.model;
+      if (!account) return undefined;
+      const changed = { ...account.me, ...change };
+      await this.model.setAccount({ ...account, me: changed });
+      return changed;
+    });
+    if (!me) return;
     await this.directory.learn([me], true);
     this.touch("session");
   }

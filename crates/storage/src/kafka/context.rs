@@ -23,14 +23,13 @@ impl Context {
         Self { topic: topic.to_owned(), is_held: AtomicBool::new(false) }
     }
 
-    /// Nothing is taken, and so many records are not done with.
-    pub(super) fn held_with(&self, partition: i32, records: i64) {
-        self.is_held.store(true, Ordering::Relaxed);
-        self.lag(partition).set(records as f64);
+    pub(super) fn set_held(&self, is_held: bool) {
+        self.is_held.store(is_held, Ordering::Relaxed);
     }
 
-    pub(super) fn goes_on(&self) {
-        self.is_held.store(false, Ordering::Relaxed);
+    /// So many records are not done with. May come late, when records are taken again.
+    pub(super) fn measured(&self, partition: i32, records: i64) {
+        self.lag(partition).set(records as f64);
     }
 
     fn lag(&self, partition: i32) -> metrics::Gauge {

@@ -85,7 +85,12 @@ impl Member {
                 None => break,
             };
             match received {
-                Ok(message) => records.push(read(&message.detach())),
+                Ok(message) => {
+                    // Whoever waited here while the log was held: what came meanwhile is older.
+                    records.extend(self.held().iter_mut().flatten().map(|held| read(held)));
+                    self.held().iter_mut().for_each(Vec::clear);
+                    records.push(read(&message.detach()));
+                }
                 Err(error) => told(&error),
             }
         }
@@ -100,6 +105,7 @@ impl Member {
         let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
         self.consumer.pause(&mine).map_err(|error| failed(&error))?;
         self.held().get_or_insert_default();
+        self.consumer.context().set_held(true);
         self.measure(mine).await;
         match tokio::time::timeout(POLL, self.consumer.recv()).await {
             // Of a partition that came just now.
@@ -117,7 +123,7 @@ impl Member {
             for place in consumer.committed_offsets(mine, ASK)?.elements() {
                 let (low, high) = consumer.fetch_watermarks(place.topic(), place.partition(), ASK)?;
                 let done = place.offset().to_raw().filter(|offset| *offset >= low).unwrap_or(low);
-                consumer.context().held_with(place.partition(), high - done);
+                consumer.context().measured(place.partition(), high - done);
             }
             Ok::<_, KafkaError>(())
         });
@@ -132,7 +138,7 @@ impl Member {
         if held.is_some() {
             let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
             self.consumer.resume(&mine).map_err(|error| failed(&error))?;
-            self.consumer.context().goes_on();
+            self.consumer.context().set_held(false);
         }
         Ok(held.take().unwrap_or_default())
     }

@@ -6,7 +6,7 @@ use crate::command::{cargo, must_succeed};
 use crate::steps::Steps;
 use crate::{check, machine, peers, services, tidy, web};
 
-/// Less than a minute; more of them, and those on Redis and Kafka, in `cargo xtask soak`.
+/// About a minute; more of them in `cargo xtask soak`.
 const SEEDS_ON_ENGINES: &str = "12";
 
 /// Runs all steps up to the first failure; the table of durations is printed either way.
@@ -43,6 +43,8 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     })?;
     web::test(steps)?;
     steps.step("the checker", || check::check(&["--seeds", "200"].map(String::from)))?;
-    steps.step("the checker on MariaDB", || check::check(&["--engines", "mariadb", "--seeds", SEEDS_ON_ENGINES].map(String::from)))?;
+    steps.step("the checker on MariaDB, Redis and Kafka", || {
+        check::check(&["--engines", "all", "--seeds", SEEDS_ON_ENGINES].map(String::from))
+    })?;
     steps.step("the checker's own check", || check::check(&["--self-test".to_owned()]))
 }

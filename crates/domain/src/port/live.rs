@@ -89,8 +89,8 @@ pub trait PushStore: Send + Sync + 'static {
     async fn due(&self, now: Millis, limit: u32) -> Result<Vec<ScheduledPush>>;
     /// When the next is due.
     async fn next_due(&self) -> Result<Option<Millis>>;
-    /// It could not go now and is due again `to`. Nothing happens to one that does not wait.
-    async fn postpone(&self, push: &PushId, to: Millis) -> Result<()>;
+    /// If it is still due at `was`, it is due again `to`. `false`: another node has put it off, or it does not wait.
+    async fn put_off(&self, push: &PushId, was: Millis, to: Millis) -> Result<bool>;
     /// It has been pushed, or has expired. Idempotent.
     async fn unschedule(&self, push: &PushId) -> Result<()>;
 }

@@ -4,9 +4,13 @@
 //! once in effect, by its entries' keys. One that is not kept is taken off the disk after it was handed on: were the
 //! process to end in between, who is connected then gets it (a second time, if they were connected before).
 //!
+//! **Several nodes** on one store find the same pushes due. Whoever fires one puts it off before, by [`TAKEN`]: so the others
+//! leave it alone, and one of them has it then if this node has died with it.
+//!
 //! Bounds: [`AT_ONCE`] pushes in one round. One that cannot go now (`busy`, the disk is full) is put off, first by
 //! [`PAUSE_MIN`] and up to [`PAUSE_MAX`], so that others pass it, and after [`GIVE_UP`] of that it has failed. A store that
-//! does not answer is asked again every [`RETRY`]. The clock is looked at every [`LOOK`] at least, in case somebody sets it.
+//! does not answer is asked again every [`RETRY`]. Clock and store are looked at every [`LOOK`] at least, in case somebody sets
+//! the one, or another node, which has died since, has put something sooner into the other.
 
 use super::durable::{Durable, Keep};
 use super::transient::{Accepted, Transient, receipt};
@@ -22,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 const AT_ONCE: u32 = 100;
 const PAUSE_MIN: i64 = 1_000;
 const PAUSE_MAX: i64 = 60_000;
+/// Longer than firing one takes.
+const TAKEN: i64 = 30_000;
 const GIVE_UP: i64 = 24 * 60 * 60 * 1_000;
 const RETRY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
@@ -46,15 +52,11 @@ impl Schedule {
     async fn forever(&self, started: Millis) {
         loop {
             let outcome = match self.store.next_due().await {
-                Ok(None) => {
-                    self.added.notified().await;
-                    Ok(())
-                }
-                Ok(Some(due)) if due > self.clock.now() => {
+                Ok(due) if due.is_none_or(|due| due > self.clock.now()) => {
                     self.wait(due).await;
                     Ok(())
                 }
-                Ok(Some(_)) => self.fire_due(started).await,
+                Ok(_) => self.fire_due(started).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
@@ -64,30 +66,28 @@ impl Schedule {
         }
     }
 
-    /// Until then, or until another one is added, which may be due before.
-    async fn wait(&self, due: Millis) {
-        loop {
-            let left = u64::try_from(due.0 - self.clock.now().0).unwrap_or(0);
-            if left == 0 {
-                return;
-            }
-            tokio::select! {
-                () = self.added.notified() => return,
-                () = tokio::time::sleep(Duration::from_millis(left).min(LOOK)) => {}
-            }
+    /// Until then, or until it is time to look, or another one is added, which may be due before.
+    async fn wait(&self, due: Option<Millis>) {
+        let left = due.and_then(|due| u64::try_from(due.0 - self.clock.now().0).ok()).map_or(LOOK, Duration::from_millis);
+        tokio::select! {
+            () = self.added.notified() => {}
+            () = tokio::time::sleep(left.min(LOOK)) => {}
         }
     }
 
     async fn fire_due(&self, started: Millis) -> Result<()> {
         for push in self.store.due(self.clock.now(), AT_ONCE).await? {
-            let tried_since = push.request.not_before.unwrap_or(push.due).max(started);
-            self.settle(push, tried_since).await?;
+            let until = self.clock.now().plus(TAKEN);
+            if self.store.put_off(&push.push, push.due, until).await? {
+                let tried_since = push.request.not_before.unwrap_or(push.due).max(started);
+                self.settle(push, until, tried_since).await?;
+            }
         }
         Ok(())
     }
 
     /// `Err`: the store does not answer.
-    async fn settle(&self, scheduled: ScheduledPush, tried_since: Millis) -> Result<()> {
+    async fn settle(&self, scheduled: ScheduledPush, taken: Millis, tried_since: Millis) -> Result<()> {
         let (push, app) = (scheduled.push.clone(), scheduled.app);
         let tried = self.clock.now().0 - tried_since.0;
         let outcome = match self.fire(scheduled).await {
@@ -101,7 +101,7 @@ impl Schedule {
             }
             Err(error) => {
                 tracing::warn!(%error, push, "a due push has to wait");
-                self.store.postpone(&push, self.clock.now().plus(tried.clamp(PAUSE_MIN, PAUSE_MAX))).await?;
+                self.store.put_off(&push, taken, self.clock.now().plus(tried.clamp(PAUSE_MIN, PAUSE_MAX))).await?;
                 "put_off"
             }
         };

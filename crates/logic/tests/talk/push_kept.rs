@@ -10,7 +10,7 @@ use skein_domain::entry::{EntryEvent, MessageState};
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Seq, Uid};
 use skein_domain::live::*;
 use skein_domain::port::{Append, Clock, PushStore};
-use skein_domain::push::Target;
+use skein_domain::push::{Batch, Target};
 use skein_domain::{Code, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -261,6 +261,35 @@ async fn stormy_room(world: &World, owner: Uid, stormy: &Arc<AtomicBool>) -> Con
         })
     });
     chat
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_nodes_one_fires_a_due_push() {
+    const COUNT: usize = 50;
+    let mut world = World::new().await;
+    let (pusher, _) = key(&world, "news").await;
+    let comet = world.comet("one");
+    for n in 0..COUNT {
+        push(&world, &pusher, at(&world, 1_000, to_room("live://1", &n.to_string()))).await.unwrap();
+    }
+    world.run();
+    world.run_neighbour();
+    world.clock.advance(1_000);
+    until_nothing_waits(&world).await;
+    let fired = |told: &Vec<Batch>| pushes(told).iter().filter(|(target, _)| matches!(target, Target::LiveRoom(_))).count();
+    comet.until(|told| fired(told) >= COUNT).await;
+    assert_eq!(fired(&comet.batches()), COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_waits_for_nothing_fires_what_another_took_before_it_died() {
+    let mut world = World::new().await;
+    let (pusher, _) = key(&world, "news").await;
+    let comet = world.comet("one");
+    world.run_neighbour();
+    push(&world, &pusher, at(&world, 1_000, to_room("live://1", "late"))).await.unwrap();
+    world.clock.advance(1_000);
+    comet.until(|told| pushes(told).iter().any(|(target, _)| matches!(target, Target::LiveRoom(_)))).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -32,10 +32,11 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     folder: TempDir,
     background: Option<Background>,
-    running: Option<Running>,
+    running: Vec<Running>,
 }
 
 struct Running {
+    _logic: Service,
     shutdown: CancellationToken,
     task: JoinHandle<Result<()>>,
 }
@@ -88,7 +89,7 @@ impl World {
 
     /// The same data, another process; its Comets still have their connections.
     pub async fn restarted(mut self) -> Self {
-        if let Some(running) = self.running.take() {
+        for running in self.running.drain(..) {
             running.shutdown.cancel();
             running.task.await.unwrap().unwrap();
         }
@@ -98,42 +99,30 @@ impl World {
 
     fn on(folder: TempDir, registry: Arc<MemorySessions>, clock: Arc<ManualClock>, setting: Setting) -> Self {
         let real = Store::open(folder.path(), &skein_storage::Config::default()).unwrap();
-        let store = Arc::new(Hooked::new(real.clone()));
+        let store = Arc::new(Hooked::new(real));
         let comets = Arc::new(RecordingComets::default());
-        let sends = Rate { burst: 1_000_000, every_ms: 1 };
-        let page_bytes = setting.page_bytes.unwrap_or(Config::default().page_bytes);
-        let unpublished_max = setting.unpublished_max.unwrap_or(Config::default().unpublished_max);
-        let parts = Parts {
-            node: NodeId("logic".into()),
-            accounts: Arc::new(real.clone()),
-            contacts: Arc::new(real.clone()),
-            conversations: store.clone(),
-            messages: store.clone(),
-            outbox: Arc::new(real.clone()),
-            pushes: Arc::new(real),
-            guests: Arc::new(MemoryGuests::new(clock.clone())),
-            receipts: Arc::new(MemoryReceipts::new(clock.clone())),
-            registry: registry.clone(),
-            nodes: Arc::new(MemoryNodes::new(clock.clone())),
-            codes: Arc::new(MemoryCodes::default()),
-            mailer: Arc::new(NoMail),
-            comets: comets.clone(),
-            clock: clock.clone(),
-            pipeline: setting.pipeline,
-            live_log: setting.live_log,
-            goim: setting.goim,
-            limits: setting.limits,
-            config: Config { sends, page_bytes, unpublished_max, push: setting.push, ..Config::default() },
-        };
+        let parts = parts("logic", &store, &registry, &comets, &clock, setting);
         let (logic, background) = Service::new(parts).unwrap();
-        Self { logic, store, registry, comets, clock, folder, background: Some(background), running: None }
+        Self { logic, store, registry, comets, clock, folder, background: Some(background), running: Vec::new() }
     }
 
     /// Relay and all the rest, until the world ends or is restarted.
     pub fn run(&mut self) {
+        let background = self.background();
+        self.keep_running(self.logic.clone(), background);
+    }
+
+    /// Another node on the same store, with the same Comets.
+    pub fn run_neighbour(&mut self) {
+        let parts = parts("neighbour", &self.store, &self.registry, &self.comets, &self.clock, Setting::default());
+        let (logic, background) = Service::new(parts).unwrap();
+        self.keep_running(logic, background);
+    }
+
+    fn keep_running(&mut self, logic: Service, background: Background) {
         let shutdown = CancellationToken::new();
-        let task = tokio::spawn(self.background.take().unwrap().run(shutdown.clone()));
-        self.running = Some(Running { shutdown, task });
+        let task = tokio::spawn(background.run(shutdown.clone()));
+        self.running.push(Running { _logic: logic, shutdown, task });
     }
 
     pub fn background(&mut self) -> Background {
@@ -234,6 +223,42 @@ impl World {
             pages.push(self.sync(uid, &cursor).await.unwrap());
         }
         pages
+    }
+}
+
+fn parts(
+    name: &str,
+    store: &Arc<Hooked>,
+    registry: &Arc<MemorySessions>,
+    comets: &Arc<RecordingComets>,
+    clock: &Arc<ManualClock>,
+    setting: Setting,
+) -> Parts {
+    let real = store.store.clone();
+    let sends = Rate { burst: 1_000_000, every_ms: 1 };
+    let page_bytes = setting.page_bytes.unwrap_or(Config::default().page_bytes);
+    let unpublished_max = setting.unpublished_max.unwrap_or(Config::default().unpublished_max);
+    Parts {
+        node: NodeId(name.into()),
+        accounts: Arc::new(real.clone()),
+        contacts: Arc::new(real.clone()),
+        conversations: store.clone(),
+        messages: store.clone(),
+        outbox: Arc::new(real.clone()),
+        pushes: Arc::new(real),
+        guests: Arc::new(MemoryGuests::new(clock.clone())),
+        receipts: Arc::new(MemoryReceipts::new(clock.clone())),
+        registry: registry.clone(),
+        nodes: Arc::new(MemoryNodes::new(clock.clone())),
+        codes: Arc::new(MemoryCodes::default()),
+        mailer: Arc::new(NoMail),
+        comets: comets.clone(),
+        clock: clock.clone(),
+        pipeline: setting.pipeline,
+        live_log: setting.live_log,
+        goim: setting.goim,
+        limits: setting.limits,
+        config: Config { sends, page_bytes, unpublished_max, push: setting.push, ..Config::default() },
     }
 }
 

@@ -153,8 +153,10 @@ pub async fn waiting_pushes_come_due_in_order(backend: &dyn Backend) {
     assert_eq!(pushes.due(Millis(200), 10).await.expect("due"), [waiting(app, "p2", 100), waiting(app, "p3", 200)]);
     assert_eq!(pushes.due(Millis(300), 1).await.expect("due"), [waiting(app, "p2", 100)]);
     assert_eq!(pushes.scheduled(&"p1".to_owned()).await.expect("scheduled"), Some(waiting(app, "p1", 300)));
-    pushes.postpone(&"p2".to_owned(), Millis(250)).await.expect("postpone");
-    pushes.postpone(&"p9".to_owned(), Millis(50)).await.expect("postpone what does not wait");
+    let put_off = async |push: &str, was, to| pushes.put_off(&push.to_owned(), Millis(was), Millis(to)).await.expect("put off");
+    assert!(put_off("p2", 100, 250).await);
+    assert!(!put_off("p2", 100, 270).await, "one of two nodes that found it due has it");
+    assert!(!put_off("p9", 50, 60).await, "it does not wait");
     assert_eq!(pushes.next_due().await.expect("next"), Some(Millis(200)));
     let put_off = ScheduledPush { due: Millis(250), ..waiting(app, "p2", 100) };
     assert_eq!(pushes.due(Millis(250), 10).await.expect("due"), [waiting(app, "p3", 200), put_off]);

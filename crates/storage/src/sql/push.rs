@@ -120,10 +120,10 @@ impl PushStore for Store {
         self.readers().read(move |connection| one(connection, NEXT_DUE, &[], |row| row.get(0).map(Millis))).await
     }
 
-    async fn postpone(&self, push: &PushId, to: Millis) -> Result<()> {
+    async fn put_off(&self, push: &PushId, was: Millis, to: Millis) -> Result<bool> {
         let push = push.clone();
-        let sql = "UPDATE waiting_push SET due = ?2 WHERE push = ?1";
-        self.writer().submit(BYTES, move |tx| tx.execute(sql, params![push, to.0]).map(|_| ())).await
+        let sql = "UPDATE waiting_push SET due = ?3 WHERE push = ?1 AND due = ?2";
+        self.writer().submit(BYTES, move |tx| tx.execute(sql, params![push, was.0, to.0]).map(|changed| changed > 0)).await
     }
 
     async fn unschedule(&self, push: &PushId) -> Result<()> {

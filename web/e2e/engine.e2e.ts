@@ -156,20 +156,24 @@ describe("a bad network", () => {
     const page = await tab(await person(browser, front.origin));
     await logIn(page, ann);
     await open(page, chat);
-    let lost = 0;
+    let pushes = 0;
     front.loses = (text) => {
-      const isLost = text.startsWith('{"type":"serverMessages"') && Math.random() < 0.4;
-      if (isLost) lost += 1;
-      return isLost;
+      if (!text.startsWith('{"type":"serverMessages"')) return false;
+      pushes += 1;
+      return pushes % 2 === 1;
     };
-    const all = Array.from({ length: 60 }, (_, at) => `m${at}`);
-    for (const text of all) await bob.say(chat, text);
+    // One push may carry several messages, so how many it takes depends on how fast all is.
+    const all: string[] = [];
+    while (pushes < 10 && all.length < 500) {
+      all.push(`m${all.length}`);
+      await bob.say(chat, all[all.length - 1] ?? "");
+    }
+    expect(pushes).toBeGreaterThanOrEqual(10);
     front.loses = undefined;
     // The last one may be lost, too: the next push shows the gap.
     await bob.say(chat, "last");
-    await until("the gaps are closed", async () => (await texts(page)).length >= 61);
+    await until("the gaps are closed", async () => (await texts(page)).length > all.length);
     expect(await texts(page)).toEqual([...all, "last"]);
-    expect(lost).toBeGreaterThan(3);
     expect(front.made).toBe(1);
     bob.close();
   });

@@ -60,6 +60,7 @@ export class Tour {
   }
 
   private async look(where: string): Promise<void> {
+    await this.page.evaluate(stillness);
     for (const spill of await this.page.evaluate(spills))
       this.found.push(`${this.theme} ${where}: ${spill} is cut off`);
     // Roles and labels were looked at in light, and the colours of dark in English.
@@ -74,6 +75,12 @@ export class Tour {
     writeFileSync(file, await this.page.screenshot());
     execFileSync("pngquant", ["--force", "--skip-if-larger", "--strip", "--output", file, "64", file]);
   }
+}
+
+/** What slides in has arrived, but for what never ends; runs in the page. */
+async function stillness(): Promise<void> {
+  const ending = document.getAnimations().filter((one) => Number.isFinite(one.effect?.getComputedTiming().endTime));
+  await Promise.allSettled(ending.map((one) => one.finished));
 }
 
 /** What can be used and reaches over an edge of the window; runs in the page. */

@@ -18,8 +18,8 @@ use xtask::services::kafka_tool;
 
 /// As many commands as one commit of the product takes at most.
 const BATCH_MAX: usize = 256;
-/// As the product's topic has.
-const PARTITIONS: &str = "6";
+/// One, and as many as the product's topic has.
+const PARTITIONS: [u32; 2] = [1, 6];
 const KAFKA_RECORDS: usize = 200_000;
 const REDIS_CALLS: usize = 100_000;
 const REDIS_CONNECTIONS: usize = 50;
@@ -29,7 +29,7 @@ const REDIS_BYTES: usize = 200;
 #[derive(Debug, Clone, Serialize)]
 pub struct Alone {
     pub inserts: Vec<Inserts>,
-    pub kafka: Kafka,
+    pub kafka: Vec<Kafka>,
     pub redis: Vec<Redis>,
 }
 
@@ -43,6 +43,7 @@ pub struct Inserts {
 /// acks=all, lz4, records as the product's.
 #[derive(Debug, Clone, Serialize, PartialEq)]
 pub struct Kafka {
+    pub partitions: u32,
     pub record_bytes: usize,
     pub records_per_second: f64,
     pub p50_ms: f64,
@@ -83,7 +84,7 @@ pub fn measure(engines: &Engines, senders: &[usize], time: Duration) -> Result<A
         }
     }
     eprintln!("  Kafka alone …");
-    let kafka = kafka(engines)?;
+    let kafka = PARTITIONS.into_iter().map(|partitions| kafka(engines, partitions)).collect::<Result<_>>()?;
     eprintln!("  Redis alone …");
     Ok(Alone { inserts, kafka, redis: redis(engines)? })
 }
@@ -106,10 +107,11 @@ fn bare_inserts(engines: &Engines, stack: Stack, rows_per_commit: usize, time: D
 
 // === Kafka ===
 
-fn kafka(engines: &Engines) -> Result<Kafka> {
+fn kafka(engines: &Engines, partitions: u32) -> Result<Kafka> {
     let (topic, brokers) = (engines.fresh_name(), engines.kafka.address());
     let mut make = kafka_tool("org.apache.kafka.tools.TopicCommand")?;
-    make.args(["--create", "--bootstrap-server", &brokers, "--topic", &topic, "--partitions", PARTITIONS, "--replication-factor", "1"]);
+    make.args(["--create", "--bootstrap-server", &brokers, "--topic", &topic, "--replication-factor", "1"]);
+    make.args(["--partitions", &partitions.to_string()]);
     output(&mut make)?;
     let payload = engines.folder.join("records");
     let record_bytes = write_records(&payload)?;
@@ -119,7 +121,7 @@ fn kafka(engines: &Engines) -> Result<Kafka> {
     produce.args(["--producer-props", &servers, "acks=all", "compression.type=lz4", "linger.ms=1"]);
     let told = output(&mut produce)?;
     let line = told.lines().rev().find(|line| line.contains("99th")).context("the tool told no percentiles")?;
-    read_kafka(line, record_bytes).with_context(|| format!("read {line:?}"))
+    read_kafka(line, record_bytes, partitions).with_context(|| format!("read {line:?}"))
 }
 
 /// Records as the product writes them, one a line; answers how long one is.
@@ -148,9 +150,10 @@ fn record(number: i64) -> Result<LogRecord> {
 }
 
 /// `200000 records sent, 61538.5 records/sec (17.9 MB/sec), 103.2 ms avg latency, 398.00 ms max latency, 97 ms 50th, …`.
-fn read_kafka(line: &str, record_bytes: usize) -> Option<Kafka> {
+fn read_kafka(line: &str, record_bytes: usize, partitions: u32) -> Option<Kafka> {
     let before = |word: &str| line.split(", ").find(|part| part.contains(word))?.split_whitespace().next()?.parse::<f64>().ok();
-    Some(Kafka { record_bytes, records_per_second: before("records/sec")?, p50_ms: before("50th")?, p99_ms: before("99th")? })
+    let (p50_ms, p99_ms) = (before("50th")?, before("99th")?);
+    Some(Kafka { partitions, record_bytes, records_per_second: before("records/sec")?, p50_ms, p99_ms })
 }
 
 // === Redis ===
@@ -187,8 +190,8 @@ mod tests {
     fn what_the_tools_tell_is_read() {
         let line = "200000 records sent, 61538.461538 records/sec (17.90 MB/sec), 103.25 ms avg latency, 398.00 ms max latency, 97 ms 50th, \
                     210 ms 95th, 301 ms 99th, 380 ms 99.9th.";
-        let kafka = Kafka { record_bytes: 300, records_per_second: 61538.461538, p50_ms: 97.0, p99_ms: 301.0 };
-        assert_eq!(read_kafka(line, 300), Some(kafka));
+        let kafka = Kafka { partitions: 6, record_bytes: 300, records_per_second: 61538.461538, p50_ms: 97.0, p99_ms: 301.0 };
+        assert_eq!(read_kafka(line, 300, 6), Some(kafka));
         let line = "\"SET\",\"75757.57\",\"0.336\",\"0.088\",\"0.327\",\"0.471\",\"0.631\",\"1.375\"";
         assert_eq!(read_redis(line), Some(Redis { call: "SET".to_owned(), calls_per_second: 75757.57, p50_ms: 0.327, p99_ms: 0.631 }));
         assert_eq!(read_redis("\"test\",\"rps\",\"avg_latency_ms\",\"min\",\"p50\",\"p95\",\"p99\",\"max\""), None);
@@ -197,9 +200,8 @@ mod tests {
     #[test]
     fn an_engine_alone_commits_as_much_at_once_as_its_senders_let_the_product_do() {
         let inserts = |stack, rows_per_commit, rows_per_second| Inserts { stack, rows_per_commit, rows_per_second };
-        let kafka = Kafka { record_bytes: 1, records_per_second: 1.0, p50_ms: 1.0, p99_ms: 1.0 };
         let inserts = vec![inserts(Stack::Sqlite, 1, 10.0), inserts(Stack::Sqlite, 256, 20.0), inserts(Stack::Mariadb, 256, 30.0)];
-        let alone = Alone { inserts, kafka, redis: Vec::new() };
+        let alone = Alone { inserts, kafka: Vec::new(), redis: Vec::new() };
         assert_eq!(alone.inserts(Stack::Sqlite, 1), 10.0);
         assert_eq!(alone.inserts(Stack::Sqlite, 1_000), 20.0);
         assert_eq!(alone.inserts(Stack::Servers, 1_000), 30.0);

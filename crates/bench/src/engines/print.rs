@@ -63,10 +63,12 @@ fn alone(section: &Section) -> String {
         let name = format!("{}, bare inserts, {} a commit", inserts.stack.name(), inserts.rows_per_commit);
         rows.push([name, count(inserts.rows_per_second), none(), none(), none()]);
     }
-    let kafka = &section.alone.kafka;
-    let name = format!("Kafka, `kafka-producer-perf-test`, acks=all, lz4, {} bytes", kafka.record_bytes);
-    let per_second = kafka.records_per_second;
-    rows.push([name, count(per_second), figure(kafka.p50_ms), figure(kafka.p99_ms), ratio(best, per_second)]);
+    for kafka in &section.alone.kafka {
+        let on = format!("{} partition{}", kafka.partitions, if kafka.partitions == 1 { "" } else { "s" });
+        let name = format!("Kafka, `kafka-producer-perf-test`, acks=all, lz4, {} bytes, {on}", kafka.record_bytes);
+        let per_second = kafka.records_per_second;
+        rows.push([name, count(per_second), figure(kafka.p50_ms), figure(kafka.p99_ms), ratio(best, per_second)]);
+    }
     for redis in &section.alone.redis {
         let name = format!("Redis, `redis-benchmark`, {}", redis.call);
         rows.push([name, count(redis.calls_per_second), figure(redis.p50_ms), figure(redis.p99_ms), ratio(best, redis.calls_per_second)]);

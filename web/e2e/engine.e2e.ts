@@ -91,6 +91,7 @@ describe("chat", () => {
     await logIn(page, ann);
     await open(page, chat);
     await say(page, "hello Bob");
+    await until("it is sent", async () => (await texts(page)).length === 1 && (await unsent(page)) === 0);
     await bob.say(chat, "hello Ann");
     await until("both are here", async () => (await texts(page)).join("|") === "hello Bob|hello Ann");
     const row = await until("the row follows", () =>

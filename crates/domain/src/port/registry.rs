@@ -11,8 +11,8 @@ pub trait SessionRegistry: Send + Sync + 'static {
     /// Returns the entry it replaced: the same session's, with an older generation. A newer one than `route` stays and
     /// answers `Outdated`.
     async fn register(&self, route: Route, lease_ms: i64) -> Result<Registered>;
-    /// Renews the leases of those still registered with this generation; returns the others.
-    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Vec<ConnectionRef>>;
+    /// Renews the leases of those still registered with this generation.
+    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Renewed>;
     /// Removes the entry only if its generation is equal. Returns whether it was there.
     async fn remove(&self, connection: ConnectionRef) -> Result<bool>;
     /// Live connections of these users.
@@ -38,6 +38,14 @@ impl Route {
     pub fn connection(&self) -> ConnectionRef {
         ConnectionRef { session: self.session, generation: self.generation }
     }
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Renewed {
+    /// Those that are not registered.
+    pub unknown: Vec<ConnectionRef>,
+    /// Users with a connection that is registered, and was not found under them until now: pushes went past it.
+    pub missed: Vec<Uid>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

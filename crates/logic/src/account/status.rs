@@ -19,7 +19,7 @@ use skein_domain::door::{Caller, Connect, Connected, Credential, NodeLoad};
 use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConnectionRef, Epoch, Millis, NodeId, Uid};
 use skein_domain::port::{
-    AccountStore, Clock, CometAddress, ConversationStore, NodeInfo, NodeRegistry, Registered, Route, SessionRegistry,
+    AccountStore, Clock, CometAddress, ConversationStore, NodeInfo, NodeRegistry, Registered, Renewed, Route, SessionRegistry,
 };
 use skein_domain::push::Push;
 use skein_domain::{Code, Error, Limits, Result};
@@ -192,7 +192,11 @@ impl Status {
         let info = NodeInfo { node: node.clone(), comet, connections, draining };
         self.nodes.announce(info, self.config.node_lease_ms).await?;
         self.choice.announced(&node);
-        let unknown = self.registry.renew(&node, &live, self.config.connection_lease_ms).await?;
+        let Renewed { unknown, missed } = self.registry.renew(&node, &live, self.config.connection_lease_ms).await?;
+        if !missed.is_empty() {
+            tracing::info!(node = node.0, users = missed.len(), "connections were not found under their users");
+            self.fanout.to_users(&missed, Push::Resync { after_ms: RESYNC_AFTER_MS }).await;
+        }
         self.take_back(&node, unknown).await
     }
 

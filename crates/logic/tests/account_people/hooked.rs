@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use skein_domain::Result;
 use skein_domain::id::{ConnectionRef, NodeId, SessionId, Uid};
-use skein_domain::port::{Registered, Route, SessionRegistry};
+use skein_domain::port::{Registered, Renewed, Route, SessionRegistry};
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 
@@ -34,7 +34,7 @@ impl SessionRegistry for HookedRegistry {
         self.inner.register(route, lease_ms).await
     }
 
-    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Vec<ConnectionRef>> {
+    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Renewed> {
         self.inner.renew(node, live, lease_ms).await
     }
 

@@ -4,7 +4,7 @@ use crate::comets::RecordingComets;
 use async_trait::async_trait;
 use skein_domain::account::{DeviceClass, Ended, Session};
 use skein_domain::id::{ConnectionRef, Generation, Millis, NodeId, SessionId, Uid};
-use skein_domain::port::{Registered, Route, SessionRegistry};
+use skein_domain::port::{Registered, Renewed, Route, SessionRegistry};
 use skein_domain::push::Control;
 use skein_domain::{Code, Error, Result};
 use skein_logic::job::Fanout;
@@ -22,7 +22,7 @@ impl SessionRegistry for Away {
         away()
     }
 
-    async fn renew(&self, _: &NodeId, _: &[ConnectionRef], _: i64) -> Result<Vec<ConnectionRef>> {
+    async fn renew(&self, _: &NodeId, _: &[ConnectionRef], _: i64) -> Result<Renewed> {
         away()
     }
 

@@ -3,7 +3,7 @@
 use super::ManualClock;
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{Generation, NodeId, SessionId, Uid};
-use skein_domain::port::{Clock, Registered, Route, SessionRegistry};
+use skein_domain::port::{Clock, Registered, Renewed, Route, SessionRegistry};
 use std::sync::Arc;
 
 pub type Maker = fn(Arc<dyn Clock>) -> Arc<dyn SessionRegistry>;
@@ -53,16 +53,18 @@ pub async fn a_lease_runs_out_unless_renewed(make: &Maker) {
     }
     // Time goes on by itself, too, where the engine has a clock of its own.
     clock.advance(LEASE_MS - SLACK_MS);
-    assert_eq!(registry.renew(&node, &[kept.connection()], LEASE_MS).await.expect("renew"), []);
+    assert_eq!(registry.renew(&node, &[kept.connection()], LEASE_MS).await.expect("renew"), Renewed::default());
     clock.advance(SLACK_MS);
     assert_eq!(registry.routes(&[Uid(1), Uid(2)]).await.expect("routes"), std::slice::from_ref(&kept));
     assert_eq!(registry.users_of(&node, 10).await.expect("users"), [Uid(1)]);
     assert_eq!(registry.count(&node).await.expect("count"), 1);
     let unknown = route(3, 30, 1, "a").connection();
     let both = [kept.connection(), lost.connection(), unknown];
-    assert_eq!(registry.renew(&node, &both, LEASE_MS).await.expect("renew"), [lost.connection(), unknown]);
+    let renewed = registry.renew(&node, &both, LEASE_MS).await.expect("renew");
+    assert_eq!(renewed, Renewed { unknown: vec![lost.connection(), unknown], missed: Vec::new() });
     let elsewhere = NodeId("b".into());
-    assert_eq!(registry.renew(&elsewhere, &[kept.connection()], LEASE_MS).await.expect("renew"), [kept.connection()]);
+    let renewed = registry.renew(&elsewhere, &[kept.connection()], LEASE_MS).await.expect("renew");
+    assert_eq!(renewed, Renewed { unknown: vec![kept.connection()], missed: Vec::new() });
 }
 
 pub async fn routes_are_found_by_user_session_and_node(make: &Maker) {

@@ -6,7 +6,7 @@ use super::full;
 use async_trait::async_trait;
 use skein_domain::Result;
 use skein_domain::id::{ConnectionRef, Millis, NodeId, SessionId, Uid};
-use skein_domain::port::{Clock, Registered, Route, SessionRegistry};
+use skein_domain::port::{Clock, Registered, Renewed, Route, SessionRegistry};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -66,19 +66,19 @@ impl SessionRegistry for MemorySessions {
         Ok(registered)
     }
 
-    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Vec<ConnectionRef>> {
+    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Renewed> {
         let now = self.clock.now();
         let mut state = self.state();
-        let mut gone = Vec::new();
+        let mut renewed = Renewed::default();
         for connection in live {
             let entry = state.by_session.get_mut(&connection.session);
             let entry = entry.filter(|entry| entry.route.generation == connection.generation && entry.route.node == *node);
             match entry.filter(|entry| entry.expires_at > now) {
                 Some(entry) => entry.expires_at = now.plus(lease_ms),
-                None => gone.push(*connection),
+                None => renewed.unknown.push(*connection),
             }
         }
-        Ok(gone)
+        Ok(renewed)
     }
 
     async fn remove(&self, connection: ConnectionRef) -> Result<bool> {

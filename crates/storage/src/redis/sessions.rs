@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
 use skein_domain::id::{ConnectionRef, Millis, NodeId, SessionId, Uid};
-use skein_domain::port::{Registered, Route, SessionRegistry};
+use skein_domain::port::{Registered, Renewed, Route, SessionRegistry};
 use skein_domain::{Error, Result};
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -59,7 +59,8 @@ static RENEW: LazyLock<Script> = LazyLock::new(|| {
 static INDEX: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"local added = redis.call('SADD', KEYS[1], unpack(ARGV, 2))
-        if added > 0 or redis.call('PTTL', KEYS[1]) < ARGV[1] / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end",
+        if added > 0 or redis.call('PTTL', KEYS[1]) < ARGV[1] / 2 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end
+        return added",
     )
 });
 
@@ -191,8 +192,8 @@ impl SessionRegistry for RedisSessions {
         Ok(Registered::Replaced(older))
     }
 
-    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Vec<ConnectionRef>> {
-        let mut gone = Vec::new();
+    async fn renew(&self, node: &NodeId, live: &[ConnectionRef], lease_ms: i64) -> Result<Renewed> {
+        let mut told = Renewed::default();
         for some in live.chunks(CHUNK) {
             let renew = |connection: &ConnectionRef| {
                 let mut script = RENEW.key(self.session_key(connection.session));
@@ -200,20 +201,23 @@ impl SessionRegistry for RedisSessions {
                 script
             };
             let renewed: Vec<String> = self.redis.run_all(some.iter().map(renew).collect()).await?;
-            let (mut index, mut here) = (Vec::new(), Vec::new());
+            let (mut index, mut users, mut here) = (Vec::new(), Vec::new(), Vec::new());
             for (connection, answer) in some.iter().zip(renewed) {
                 if answer.is_empty() {
-                    gone.push(*connection);
+                    told.unknown.push(*connection);
                 } else {
-                    index.push(Self::index(self.user_key(Uid(number(&answer)?)), &[*connection]));
+                    let uid = Uid(number(&answer)?);
+                    index.push(Self::index(self.user_key(uid), &[*connection]));
+                    users.push(uid);
                     here.push(*connection);
                 }
             }
             // What is lost of the sets is there again: evicted, or not known to a replica that took over.
             index.extend((!here.is_empty()).then(|| Self::index(self.node_key(node), &here)));
-            self.redis.run_all::<Value>(index).await?;
+            let added: Vec<i64> = self.redis.run_all(index).await?;
+            told.missed.extend(users.into_iter().zip(added).filter(|(_, added)| *added > 0).map(|(uid, _)| uid));
         }
-        Ok(gone)
+        Ok(told)
     }
 
     async fn remove(&self, connection: ConnectionRef) -> Result<bool> {

@@ -9,7 +9,7 @@ use crate::conformance::{codes, guests, nodes, receipts, sessions};
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::live::RoomName;
-use skein_domain::port::{Clock, GuestRegistry, NodeOnline, Route, SessionRegistry};
+use skein_domain::port::{Clock, GuestRegistry, NodeOnline, Renewed, Route, SessionRegistry};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use xtask::services::{self, Service};
@@ -50,12 +50,12 @@ async fn whoever_is_missing_in_the_sets_is_in_them_after_the_next_renewal() {
     let sets = [redis.key("user:5"), redis.key("at:a")];
     redis.all::<redis::Value>(sets.iter().map(redis::Cmd::del).collect()).await.expect("the sets are lost");
     assert_eq!((found().await, registry.count(&node).await.expect("count")), (Vec::new(), 0));
-    assert_eq!(renew().await, []);
+    assert_eq!(renew().await, Renewed { unknown: Vec::new(), missed: vec![Uid(5)] }, "they have to sync");
     assert_eq!((found().await, registry.count(&node).await.expect("count")), (vec![route.clone()], 1));
     for set in &sets {
         redis.query::<i64>(redis::cmd("PEXPIRE").arg(set).arg(super::INDEX_TTL_MS / 3)).await.expect("time passes");
     }
-    assert_eq!(renew().await, []);
+    assert_eq!(renew().await, Renewed::default());
     redis.query::<i64>(&redis::Cmd::sadd(&sets[0], "of another version")).await.expect("sadd");
     assert_eq!(found().await, std::slice::from_ref(&route));
     assert_eq!(redis.query::<i64>(&redis::Cmd::scard(&sets[0])).await.expect("scard"), 1, "what names nothing is taken out");

@@ -194,15 +194,15 @@ describe("chat", () => {
     const { ann, bob, chat } = await it.pair();
     await bob.say(chat, "press me");
     const page = await it.logIn(ann, { permissions: ["clipboard-read", "clipboard-write"] });
+    await row(page, chat).waitFor();
     await page.keyboard.press("Control+k");
     await page.keyboard.type("bo");
     await page.keyboard.press("Enter");
     await line(page, "press me").waitFor();
+    const hasFocus = () => page.evaluate(() => document.activeElement?.matches('.line[data-seq="1"]'));
     await page.getByRole("log").focus();
     await page.keyboard.press("ArrowUp");
-    await until("the message has the focus", () =>
-      page.evaluate(() => document.activeElement?.matches('.line[data-seq="1"]')),
-    );
+    await until("the message has the focus", hasFocus);
     await page.keyboard.press("Enter");
     await page.getByRole("menu").waitFor();
     await page.keyboard.press("ArrowDown");
@@ -212,6 +212,7 @@ describe("chat", () => {
     await page.locator('.line[data-seq="1"]').focus();
     await page.getByRole("log").focus();
     await page.keyboard.press("ArrowUp");
+    await until("the message has the focus again", hasFocus);
     await page.keyboard.press("r");
     await page.getByText(en.chat.replyingTo("Bob")).waitFor();
     await page.keyboard.type("done");

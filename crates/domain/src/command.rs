@@ -7,10 +7,10 @@ use crate::account::{CodePurpose, DeviceClass, Profile, ProfileChange, Session};
 use crate::body::Body;
 use crate::contact::{Friend, FriendRequest};
 use crate::conversation::{ConversationView, Member, RoomInfo, SettingsChange};
+use crate::delivery::UserEvent;
 use crate::entry::{Entry, EntryEvent, HistoryPage};
 use crate::id::{ConversationId, Epoch, IdempotencyKey, Millis, RequestId, Seq, SessionId, Uid};
 use crate::live::{RoomName, Somebody};
-use crate::push::UserEvent;
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,9 +5,9 @@
 
 use crate::account::{DeviceClass, Session};
 use crate::command::{AccountCommand, AccountReply, Command, Reply};
+use crate::delivery::{Batch, Delivered};
 use crate::id::{ConnectionRef, ConversationId, Epoch, Generation, NodeId, SessionId, Uid};
 use crate::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
-use crate::push::{Batch, Delivered};
 use crate::{Limits, Result};
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;

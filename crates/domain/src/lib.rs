@@ -12,6 +12,7 @@ pub mod body;
 pub mod command;
 pub mod contact;
 pub mod conversation;
+pub mod delivery;
 pub mod door;
 pub mod entry;
 pub mod error;
@@ -22,7 +23,6 @@ pub mod live;
 pub mod metric;
 pub mod policy;
 pub mod port;
-pub mod push;
 pub mod role;
 pub mod trace;
 

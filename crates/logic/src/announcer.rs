@@ -4,7 +4,7 @@
 
 use crate::job::Fanout;
 use skein_domain::conversation::RoomInfo;
-use skein_domain::push::Push;
+use skein_domain::delivery::Push;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -5,11 +5,11 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, join_all};
 use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
+use skein_domain::delivery::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_domain::door::{Caller, Connect, Connected, Credential, Delivery, Logic, NodeLoad, Origin};
 use skein_domain::id::{ConnectionRef, ConversationId, Epoch, Generation, Millis, NodeId, SessionId, Shard, Uid};
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher};
 use skein_domain::port::CometAddress;
-use skein_domain::push::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_domain::{Code, Error, Limits, Result};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret, delivery_service, logic_service};
 use std::sync::{Arc, Mutex};
@@ -219,7 +219,7 @@ async fn batches_arrive_whole(doors: Doors) {
     let typing = Push::Typing { conversation: ConversationId(1), uid: Uid(2) };
     let everyone: Vec<_> = (0..5_000).map(|n| ConnectionRef { session: SessionId(n), generation: Generation(n) }).collect();
     let batch = Batch {
-        origin: Some(skein_domain::push::Origin { producer: "p".into(), shard: Shard(0), revision: skein_domain::id::Revision(1) }),
+        origin: Some(skein_domain::delivery::Origin { producer: "p".into(), shard: Shard(0), revision: skein_domain::id::Revision(1) }),
         envelopes: vec![Envelope { target: Target::Connections(everyone), push: typing }],
         controls: vec![Control::Subscribe { session: SessionId(1), room: ConversationId(2) }; 2],
         trace: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".into()),

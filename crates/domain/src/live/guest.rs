@@ -29,7 +29,7 @@ pub enum GuestCommand {
     /// Idempotent; removes the registration only if no newer one took its place.
     Disconnect { node: NodeId, mid: Mid, guest: GuestRef },
     /// These guests of `node` are alive; those registered no more are registered anew, but where a newer connection of
-    /// the key sits elsewhere: the older one is closed by [`crate::push::Control::CloseGuest`].
+    /// the key sits elsewhere: the older one is closed by [`crate::delivery::Control::CloseGuest`].
     Renew { node: NodeId, live: Vec<(Mid, GuestRef)> },
     /// How many guests and sessions are in each live room of `node` (rooms without anybody are left out); answers the
     /// counts of these rooms over all nodes. `too_large` beyond [`ROOMS_PER_NODE_MAX`].

@@ -1,7 +1,7 @@
 use crate::Result;
 use crate::conversation::{ConversationView, Member, RoomInfo, SettingsChange, Snapshot};
+use crate::delivery::UserEvent;
 use crate::id::{ConversationId, IdempotencyKey, Millis, Revision, Seq, Shard, Uid};
-use crate::push::UserEvent;
 use async_trait::async_trait;
 
 /// Conversations, members and their cursors.

@@ -1,8 +1,8 @@
 use crate::Result;
 use crate::conversation::Kind;
+use crate::delivery::UserEvent;
 use crate::entry::Entry;
 use crate::id::{Millis, PolicyVersion, Revision, Shard, Uid};
-use crate::push::UserEvent;
 use crate::trace::Trace;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};

@@ -132,9 +132,9 @@ mod tests {
     use super::window::WINDOW;
     use super::*;
     use skein_domain::account::{DeviceClass, Ended};
+    use skein_domain::delivery::{Batch, Control, Envelope, Origin, Push, Target};
     use skein_domain::door::Delivery;
     use skein_domain::id::{ConnectionRef, ConversationId, Generation, Millis, Revision, Shard};
-    use skein_domain::push::{Batch, Control, Envelope, Origin, Push, Target};
     use skein_protocol::{CloseCode, Codec};
     use std::net::IpAddr;
 

@@ -3,9 +3,9 @@
 use super::client::*;
 use super::script::Script;
 use super::world::*;
+use skein_domain::delivery::{Batch, Envelope, Origin, Target};
 use skein_domain::door::Delivery;
 use skein_domain::id::{Revision, Shard};
-use skein_domain::push::{Batch, Envelope, Origin, Target};
 use skein_edge::comet::Config;
 use std::collections::HashMap;
 

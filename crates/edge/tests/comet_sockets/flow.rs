@@ -5,7 +5,7 @@ use super::script::Script;
 use super::world::*;
 use futures_util::FutureExt;
 use skein_domain::command::SyncPage;
-use skein_domain::push::Target;
+use skein_domain::delivery::Target;
 use skein_edge::comet::Config;
 use skein_protocol::table::Incoming;
 use skein_protocol::{Push, Reply, Request, v1};
@@ -293,7 +293,7 @@ async fn a_client_that_reads_its_replies_late_gets_them_all() {
 async fn a_directory_that_is_watched_is_pushed_until_it_is_not() {
     let world = World::plain().await;
     let mut client = world.user("1").await;
-    let rooms = || skein_domain::push::Push::Rooms { rooms: Vec::new() };
+    let rooms = || skein_domain::delivery::Push::Rooms { rooms: Vec::new() };
     assert_eq!(world.push(Target::RoomWatchers, rooms()).await.found, 0);
     for (watch, found) in [(true, 1), (false, 0)] {
         let seq = client.ask(Request::ListRooms(v1::ListRooms { watch, ..Default::default() })).await;

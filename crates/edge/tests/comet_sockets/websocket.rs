@@ -6,7 +6,7 @@ use super::world::*;
 use bytes::{Buf, Bytes, BytesMut};
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
-use skein_domain::push::Target;
+use skein_domain::delivery::Target;
 use skein_edge::comet::Config;
 use skein_protocol::websocket::encode::{Fin, client_fragment};
 use skein_protocol::websocket::{Opcode, client_frame};
@@ -165,7 +165,7 @@ async fn a_tcp_user_and_a_websocket_user_hear_each_other() {
     let mut bob = open(&world, &cookie(&world, "2")).await;
     json_of(&mut bob).await;
     let both = Target::Connections(vec![world.connection(1), world.connection(2)]);
-    let typing = skein_domain::push::Push::Typing { conversation: skein_domain::id::ConversationId(5), uid: skein_domain::id::Uid(1) };
+    let typing = skein_domain::delivery::Push::Typing { conversation: skein_domain::id::ConversationId(5), uid: skein_domain::id::Uid(1) };
     assert_eq!(world.push(both, typing).await.queued, 2);
     assert!(matches!(ann.push().await, Push::TypingPush(push) if push.uid == 1));
     assert_eq!(json_of(&mut bob).await, json!({"type": "typing", "seq": 0, "payload": {"conversation": "5", "uid": "1"}}));

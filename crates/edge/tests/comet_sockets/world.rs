@@ -3,10 +3,10 @@
 use super::client::Client;
 use super::script::Script;
 use axum::Router;
+use skein_domain::delivery::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_domain::door::Delivery;
 use skein_domain::id::{ConnectionRef, Millis, NodeId, SessionId};
 use skein_domain::port::CometAddress;
-use skein_domain::push::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_edge::comet::{Clients, Comet, Config, Counts, Hub};
 use std::net::SocketAddr;
 use std::sync::Arc;

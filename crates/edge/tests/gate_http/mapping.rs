@@ -7,10 +7,10 @@ use skein_domain::body::{Body, Segment};
 use skein_domain::command::*;
 use skein_domain::contact::{Friend, FriendRequest, RequestState};
 use skein_domain::conversation::{Conversation, ConversationView, Kind, Member, Role, RoomInfo};
+use skein_domain::delivery::UserEvent;
 use skein_domain::entry::{Entry, EntryEvent, HistoryPage, MessageState, Reaction};
 use skein_domain::id::*;
 use skein_domain::port::CometAddress;
-use skein_domain::push::UserEvent;
 use std::sync::{Arc, Mutex};
 
 /// Asks, expects `command` at the door, answers `reply`, and expects `wanted` (null: 204 without a body).

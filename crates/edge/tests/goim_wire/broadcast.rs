@@ -2,8 +2,8 @@
 
 use super::client::*;
 use super::world::*;
+use skein_domain::delivery::{Delivered, Target};
 use skein_domain::live::Audience;
-use skein_domain::push::{Delivered, Target};
 use std::time::{Duration, Instant};
 
 fn audience(platforms: &[&str], tags: &[&str], speed: Option<u32>) -> Target {

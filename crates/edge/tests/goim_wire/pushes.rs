@@ -2,7 +2,7 @@
 
 use super::client::*;
 use super::world::*;
-use skein_domain::push::Delivered;
+use skein_domain::delivery::Delivered;
 use skein_edge::comet::Config;
 
 const HELLO: (i32, &[u8]) = (1000, b"hello");

@@ -2,9 +2,9 @@
 
 use super::client::*;
 use super::world::*;
+use skein_domain::delivery::Control;
 use skein_domain::id::Generation;
 use skein_domain::live::{GuestCommand, GuestKey, GuestRef, Mid};
-use skein_domain::push::Control;
 use skein_edge::comet::Config;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;

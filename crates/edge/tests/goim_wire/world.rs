@@ -2,11 +2,11 @@
 
 use super::client::{Goim, Via};
 use super::script::Script;
+use skein_domain::delivery::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_domain::door::Delivery;
 use skein_domain::id::NodeId;
 use skein_domain::live::{Audience, GuestKey, LiveMessage, RoomName};
 use skein_domain::port::CometAddress;
-use skein_domain::push::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_edge::comet::{Clients, Comet, Config, Counts, Hub};
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -15,13 +15,13 @@ use super::session::{Sessions, unauthorized};
 use crate::job::fanout::Fanout;
 use futures_util::{StreamExt, TryStreamExt};
 use skein_domain::account::{Ended, Session, User};
+use skein_domain::delivery::Push;
 use skein_domain::door::{Caller, Connect, Connected, Credential, NodeLoad};
 use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConnectionRef, Epoch, Millis, NodeId, Uid};
 use skein_domain::port::{
     AccountStore, Clock, CometAddress, ConversationStore, NodeInfo, NodeRegistry, Registered, Renewed, Route, SessionRegistry,
 };
-use skein_domain::push::Push;
 use skein_domain::{Code, Error, Limits, Result};
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,10 +9,10 @@ use super::presence::{LiveRooms, Occupant};
 use super::token;
 use crate::account::secret::random;
 use crate::job::Fanout;
+use skein_domain::delivery::Control;
 use skein_domain::id::{Generation, NodeId};
 use skein_domain::live::{Guest, GuestCommand, GuestKey, GuestRef, GuestReply, Mid, RoomName, Somebody};
 use skein_domain::port::{GuestRegistry, GuestRoute};
-use skein_domain::push::Control;
 use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
 

@@ -11,10 +11,10 @@
 
 use crate::job::Fanout;
 use futures_util::StreamExt;
+use skein_domain::delivery::{Envelope, Push, Target};
 use skein_domain::id::{ConnectionRef, Generation, NodeId, SessionId};
 use skein_domain::live::{GuestKey, RoomName, Somebody};
 use skein_domain::port::{GuestRegistry, SessionRegistry};
-use skein_domain::push::{Envelope, Push, Target};
 use skein_domain::{Code, Error, Result};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -19,10 +19,10 @@ use cursor::{Paging, Step, SyncCursor};
 use skein_domain::Result;
 use skein_domain::command::{ConversationChange, Reply, SyncPage};
 use skein_domain::conversation::ConversationView;
+use skein_domain::delivery::UserEvent;
 use skein_domain::fault::{Fault, planted};
 use skein_domain::id::{ConversationId, Revision, Shard, Uid};
 use skein_domain::port::{ConversationStore, MessageStore};
-use skein_domain::push::UserEvent;
 use std::sync::Arc;
 
 const ENTRIES_MAX: usize = 100;

@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use skein_domain::Result;
 use skein_domain::account::Ended;
+use skein_domain::delivery::{Batch, Control, Delivered, Envelope, Push, Target};
 use skein_domain::door::{Comets, Delivery};
 use skein_domain::id::{ConnectionRef, ConversationId, Generation, NodeId, SessionId, Uid};
-use skein_domain::push::{Batch, Control, Delivered, Envelope, Push, Target};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};

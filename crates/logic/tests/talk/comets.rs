@@ -1,9 +1,9 @@
 //! Comets that write down what they are told, and fail on demand.
 
 use async_trait::async_trait;
+use skein_domain::delivery::{Batch, Control, Delivered, Push, Target};
 use skein_domain::door::{Comets, Delivery};
 use skein_domain::id::{ConversationId, NodeId, Seq, SessionId, Uid};
-use skein_domain::push::{Batch, Control, Delivered, Push, Target};
 use skein_domain::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

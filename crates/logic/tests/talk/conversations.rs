@@ -3,10 +3,10 @@
 use crate::comets::pushes;
 use crate::world::{Setting, World, caller, code, view};
 use skein_domain::command::{Command, Reply};
+use skein_domain::delivery::{Control, MemberCursor, Push, Target};
 use skein_domain::door::Logic;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Seq, Uid};
-use skein_domain::push::{Control, MemberCursor, Push, Target};
 use skein_domain::{Code, Limits};
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use crate::comets::{Mood, pushes};
 use crate::push_world::*;
 use crate::world::{Setting, World, code};
 use skein_domain::Code;
+use skein_domain::delivery::Target;
 use skein_domain::id::{ConnectionRef, Generation, NodeId, Uid};
 use skein_domain::live::*;
-use skein_domain::push::Target;
 use skein_logic::push::Goim;
 
 async fn trusting() -> World {

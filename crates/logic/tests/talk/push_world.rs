@@ -2,11 +2,11 @@
 
 use crate::world::World;
 use skein_domain::Result;
+use skein_domain::delivery::{Push, Target};
 use skein_domain::door::{Logic, Origin};
 use skein_domain::id::{Generation, IdempotencyKey, NodeId, Uid};
 use skein_domain::live::*;
 use skein_domain::port::ApiKey;
-use skein_domain::push::{Push, Target};
 
 pub fn from() -> Origin {
     Origin { address: "192.0.2.7:4711".into() }

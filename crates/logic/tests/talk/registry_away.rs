@@ -3,9 +3,9 @@
 use crate::comets::RecordingComets;
 use async_trait::async_trait;
 use skein_domain::account::{DeviceClass, Ended, Session};
+use skein_domain::delivery::Control;
 use skein_domain::id::{ConnectionRef, Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::port::{Registered, Renewed, Route, SessionRegistry};
-use skein_domain::push::Control;
 use skein_domain::{Code, Error, Result};
 use skein_logic::job::Fanout;
 use std::sync::Arc;

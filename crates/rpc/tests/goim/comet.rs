@@ -1,8 +1,8 @@
 //! `goim.comet.Comet` by bytes: goim's job pushes to our connections.
 
 use super::world::*;
+use skein_domain::delivery::{Envelope, Push, Target};
 use skein_domain::live::{Audience, GuestKey, LiveMessage, RoomName};
-use skein_domain::push::{Envelope, Push, Target};
 use skein_domain::{Code, Error};
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -4,9 +4,9 @@ use super::world::{NOW, code};
 use super::{Backend, World};
 use skein_domain::Code;
 use skein_domain::account::{DeviceClass, ProfileChange, SecretHash, Session, UserRole};
+use skein_domain::delivery::UserEvent;
 use skein_domain::id::{Millis, Revision, SessionId, Uid};
 use skein_domain::port::{Audit, NewSession, NewUser, WhichSessions};
-use skein_domain::push::UserEvent;
 
 const DAY_MS: i64 = 86_400_000;
 

@@ -5,9 +5,9 @@ use super::{Backend, World};
 use skein_domain::Code;
 use skein_domain::contact::RequestState;
 use skein_domain::conversation::Standing;
+use skein_domain::delivery::UserEvent;
 use skein_domain::id::{RequestId, Revision, Uid};
 use skein_domain::port::ContactStore;
-use skein_domain::push::UserEvent;
 
 const MAX: u32 = 5_000;
 

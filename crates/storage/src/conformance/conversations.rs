@@ -5,10 +5,10 @@ use super::{Backend, World};
 use skein_domain::Code;
 use skein_domain::body::Body;
 use skein_domain::conversation::{Role, SettingsChange};
+use skein_domain::delivery::UserEvent;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Revision, Seq, Shard, Uid};
 use skein_domain::port::{CreateConversation, LogEvent, Mark};
-use skein_domain::push::UserEvent;
 
 pub async fn a_direct_conversation_is_made_once(backend: &dyn Backend) {
     let world = World::on(backend).await;

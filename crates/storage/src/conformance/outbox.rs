@@ -3,9 +3,9 @@
 use super::world::{NOW, message};
 use super::{Backend, World};
 use skein_domain::conversation::{Kind, SettingsChange};
+use skein_domain::delivery::UserEvent;
 use skein_domain::id::{Revision, Shard, Uid};
 use skein_domain::port::{LogEvent, LogRecord};
-use skein_domain::push::UserEvent;
 
 /// Entries and items of user logs, mixed.
 async fn busy_world(backend: &dyn Backend) -> (World, Uid) {

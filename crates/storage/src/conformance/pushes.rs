@@ -4,10 +4,10 @@ use super::Backend;
 use super::world::{NOW, World, code, key};
 use skein_domain::Code;
 use skein_domain::conversation::{Kind, Role};
+use skein_domain::delivery::UserEvent;
 use skein_domain::id::{Millis, Revision, Uid};
 use skein_domain::live::{LiveMessage, PushRequest, PushRoute, PushTarget, RoomName, Scope};
 use skein_domain::port::{AcceptedPush, ApiKey, Audit, NewApiKey, PUSH_KEY_KEPT_MS, Remembered, ScheduledPush};
-use skein_domain::push::UserEvent;
 
 fn audit(act: &str) -> Audit {
     Audit { at: NOW, actor: "test".into(), act: act.into(), subject: String::new(), detail: String::new() }

@@ -15,10 +15,10 @@ use super::user_log::{self, Subject};
 use super::views;
 use async_trait::async_trait;
 use skein_domain::conversation::{ConversationView, Kind, Member, RoomInfo, SettingsChange, Snapshot};
+use skein_domain::delivery::UserEvent;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, CountNo, Millis, PolicyVersion, Revision, Seq, Shard, Uid};
 use skein_domain::port::{Append, ConversationStore, CreateConversation, Mark};
-use skein_domain::push::UserEvent;
 use skein_domain::{Code, Result};
 
 const BYTES: usize = 512;

@@ -6,8 +6,8 @@ use super::transaction::{many, one};
 use super::user_log::Subject;
 use super::{contact_views, rows, views};
 use skein_domain::account::Profile;
+use skein_domain::delivery::UserEvent;
 use skein_domain::id::{Revision, Uid};
-use skein_domain::push::UserEvent;
 
 pub(crate) const USER_LOG: &str =
     "SELECT revision, kind, subject FROM user_entry WHERE uid = ?1 AND revision > ?2 AND kind <> 2 ORDER BY revision LIMIT ?3";

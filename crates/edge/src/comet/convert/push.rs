@@ -1,7 +1,7 @@
 //! What the server says unasked, as messages.
 
 use super::parts;
-use skein_domain::push::{MemberCursor, Push as Said};
+use skein_domain::delivery::{MemberCursor, Push as Said};
 use skein_protocol::{Push, v1};
 
 pub(in crate::comet) fn push(said: Said) -> Push {

@@ -11,9 +11,9 @@
 
 use super::index::Index;
 use crate::comet::peer::Peer;
+use skein_domain::delivery::Control;
 use skein_domain::id::Generation;
 use skein_domain::live::{Audience, Guest, GuestKey, GuestRef, Mid, Operation, RoomName};
-use skein_domain::push::Control;
 use skein_protocol::CloseCode;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -2,7 +2,7 @@
 //!
 //! **Bound:** [`MISSED_MAX`] orders; the oldest is forgotten first.
 
-use skein_domain::push::Control;
+use skein_domain::delivery::Control;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -8,8 +8,8 @@
 
 use crate::comet::hub::Hub;
 use crate::comet::wire::Encoded;
+use skein_domain::delivery::Delivered;
 use skein_domain::id::Generation;
-use skein_domain::push::Delivered;
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! The last batches that were delivered, so that a repeated one is not delivered again.
 
-use skein_domain::push::Origin;
+use skein_domain::delivery::Origin;
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 

@@ -6,7 +6,7 @@ use super::contact::{Friend, FriendRequest};
 use super::conversation::{Conversation, MembershipOf};
 use super::message::Entry;
 use serde::Serialize;
-use skein_domain::{command, push};
+use skein_domain::{command, delivery};
 use utoipa::ToSchema;
 
 /// What changed since a cursor.
@@ -53,9 +53,9 @@ pub enum UserEvent {
     Conversation(Box<Conversation>),
 }
 
-impl From<push::UserEvent> for UserEvent {
-    fn from(event: push::UserEvent) -> Self {
-        use push::UserEvent as E;
+impl From<delivery::UserEvent> for UserEvent {
+    fn from(event: delivery::UserEvent) -> Self {
+        use delivery::UserEvent as E;
         match event {
             E::Request { request } => UserEvent::Request(request.into()),
             E::Friend { friend } => UserEvent::Friend(friend.into()),

@@ -1,4 +1,4 @@
-//! What the server tells clients unasked, and how it is addressed.
+//! What the server tells clients unasked, and how it is addressed: what the door [`Delivery`](crate::door::Delivery) carries.
 
 use crate::account::{Ended, Profile};
 use crate::contact::{Friend, FriendRequest};

@@ -59,12 +59,14 @@ const OPS = {
   markRead: 108,
   openDirect: 112,
   createGroup: 113,
+  changeInfo: 114,
   joinRoom: 121,
   typing: 110,
   changeSettings: 111,
   apply: 131,
   listRequests: 132,
   answer: 133,
+  changeProfile: 141,
 } as const;
 
 type Json = Record<string, unknown>;

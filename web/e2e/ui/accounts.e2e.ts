@@ -94,6 +94,10 @@ describe("accounts", () => {
     await section(page, en.nav.me);
     await page.getByRole("button", { name: en.me.profile, exact: true }).click();
     await page.getByRole("switch", { name: en.me.findable, checked: true }).waitFor();
+    const device = await Peer.connect(it.server, ann);
+    await device.request("changeProfile", { findableByEmail: false });
+    await page.getByRole("switch", { name: en.me.findable, checked: false }).waitFor();
+    device.close();
     await page.getByLabel(en.me.nickname, { exact: true }).fill("Ann the Second");
     await page.getByLabel(en.me.signature, { exact: true }).fill("here and there");
     await page.getByRole("button", { name: en.common.save }).click();

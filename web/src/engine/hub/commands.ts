@@ -1,33 +1,61 @@
 /** Commands of a tab, each one turned into requests to the server and what they change here. */
-import { type Device, EngineError, type FriendRequest, type Page, type Profile, type Room, type Segment } from "../api";
+import {
+  type Device,
+  EngineError,
+  type FriendRequest,
+  type Limits,
+  type Page,
+  type Profile,
+  type Room,
+  type Segment,
+} from "../api";
 import { offline, retryOf } from "../errors";
+import type { Gate } from "../net/gate";
 import { uuidV7 } from "../random";
+import type { Model } from "../sync/model";
 import { WAITING_MAX, type Waiting } from "../sync/outbox";
+import type { Session } from "../sync/session";
+import type { Turns } from "../sync/turns";
 import type { Loose } from "../wire/codec";
 import type { Body, Requests } from "../wire/generated";
-import type { Hub } from "./hub";
+import type { Directory } from "./directory";
+import type { Identity } from "./identity";
 import { bodyOf, bytesOf, roleOf } from "./items";
 import type { Calls } from "./messages";
 import type { Pane } from "./pane";
 import type { Port } from "./port";
+import { roomOf } from "./rows";
+import type { Tabs } from "./tabs";
 
 /** A change whose outcome is unknown is asked for again with the same key, so often and not longer apart than this. */
 const TRIES = 4;
 const PAUSE_MAX_MS = 3_000;
 const PAGE = 50;
 
+/** What commands work on. */
+export interface Desk {
+  readonly gate: Gate;
+  readonly model: Model;
+  readonly turns: Turns;
+  readonly session: Session;
+  readonly directory: Directory;
+  readonly identity: Identity;
+  readonly tabs: Tabs;
+  readonly limits: Limits;
+}
+
 export type Commands = {
   [C in keyof Calls]: (port: Port, ...args: Parameters<Calls[C]>) => Promise<ReturnType<Calls[C]>>;
 };
 
-export function commands(hub: Hub): Commands {
-  return { ...accounts(hub), ...people(hub), ...chats(hub), ...timelines(hub) };
+export function commands(desk: Desk): Commands {
+  return { ...accounts(desk), ...people(desk), ...chats(desk), ...timelines(desk) };
 }
 
 type Part<K extends keyof Calls> = Pick<Commands, K>;
 
 function accounts(
-  hub: Hub,
+  desk: Desk,
 ): Part<
   | "requestCode"
   | "register"
@@ -40,70 +68,64 @@ function accounts(
   | "leaveSession"
   | "setProfile"
 > {
-  const { gate } = hub;
+  const { gate } = desk;
   return {
     requestCode: (_, email, purpose) => gate.requestCode(email, purpose),
     register: (_, email, code, password, nickname) => gate.register(email, code, password, nickname),
     logIn: async (_, email, password, client) => {
       const { uid, nickname, session } = await gate.logIn(email, password, client);
-      await hub.adopt({ uid, nickname, session, signature: "", email, findableByEmail: false });
+      await desk.identity.adopt({ uid, nickname, session, signature: "", email, findableByEmail: false });
     },
     resetPassword: (_, email, code, password) => gate.resetPassword(email, code, password),
-    logOut: () => hub.logOut(),
+    logOut: () => desk.identity.logOut(),
     logOutEverywhere: async () => {
       await gate.logOutEverywhere();
-      await hub.logOut();
+      await desk.identity.logOut();
     },
     devices: (): Promise<Device[]> => gate.devices(),
     endDevice: (_, session) => gate.endDevice(session),
-    leaveSession: () => hub.leaveSession(),
+    leaveSession: () => desk.identity.leave(),
     setProfile: async (_, change) => {
-      const { profiles } = await ask(hub, "changeProfile", change);
-      const mine = profiles[0];
-      if (mine)
-        await hub.changeMe({
-          nickname: mine.nickname,
-          signature: mine.signature,
-          findableByEmail: mine.findableByEmail,
-        });
+      const { profiles } = await ask(desk, "changeProfile", change);
+      if (profiles[0]) await desk.identity.learn(profiles[0]);
     },
   };
 }
 
-function people(hub: Hub): Part<"search" | "apply" | "answer" | "setRemark" | "deleteFriend" | "block"> {
+function people(desk: Desk): Part<"search" | "apply" | "answer" | "setRemark" | "deleteFriend" | "block"> {
   return {
     search: async (_, query, cursor): Promise<Page<Profile>> => {
-      const answer = await ask(hub, "search", { ...query, cursor });
-      await hub.directory.learn(answer.profiles, true);
+      const answer = await ask(desk, "search", { ...query, cursor });
+      await desk.directory.learn(answer.profiles, true);
       return {
         items: answer.profiles.map(({ uid, nickname, signature }) => ({ uid, nickname, signature })),
         cursor: answer.cursor,
       };
     },
     apply: async (_, uid, greeting): Promise<FriendRequest> =>
-      learnRequest(hub, await ask(hub, "apply", { uid, greeting })),
+      learnRequest(desk, await ask(desk, "apply", { uid, greeting })),
     answer: async (_, request, accept): Promise<FriendRequest> =>
-      learnRequest(hub, await ask(hub, "answer", { request, accept })),
-    setRemark: async (_, uid, remark) => learnFriend(hub, await ask(hub, "changeRemark", { uid, remark })),
+      learnRequest(desk, await ask(desk, "answer", { request, accept })),
+    setRemark: async (_, uid, remark) => learnFriend(desk, await ask(desk, "changeRemark", { uid, remark })),
     deleteFriend: async (_, uid) => {
-      await ask(hub, "deleteFriend", { uid });
-      await hub.directory.unfriend(uid);
+      await ask(desk, "deleteFriend", { uid });
+      await desk.directory.unfriend(uid);
     },
-    block: async (_, uid, on) => learnFriend(hub, await ask(hub, "block", { uid, on })),
+    block: async (_, uid, on) => learnFriend(desk, await ask(desk, "block", { uid, on })),
   };
 }
 
-function learnRequest(hub: Hub, { request }: Requests["apply"][1]): Promise<FriendRequest> {
+function learnRequest(desk: Desk, { request }: Requests["apply"][1]): Promise<FriendRequest> {
   if (!request) throw new EngineError("internal", "the server answered without a request");
-  return hub.directory.learnRequest(request);
+  return desk.directory.learnRequest(request);
 }
 
-async function learnFriend(hub: Hub, { friend }: Requests["block"][1]): Promise<void> {
-  if (friend) await hub.directory.learnFriend(friend);
+async function learnFriend(desk: Desk, { friend }: Requests["block"][1]): Promise<void> {
+  if (friend) await desk.directory.learnFriend(friend);
 }
 
 function chats(
-  hub: Hub,
+  desk: Desk,
 ): Part<
   | "openDirect"
   | "createGroup"
@@ -123,31 +145,35 @@ function chats(
 > {
   const learn = async ({ conversation }: Requests["openDirect"][1]): Promise<number> => {
     if (!conversation) throw new EngineError("internal", "the server answered without a conversation");
-    await hub.session.learn(conversation);
+    await desk.session.learn(conversation);
     return conversation.id;
   };
   const settings = async (conversation: number, change: { pinned?: boolean; muted?: boolean }): Promise<void> => {
-    const reply = await ask(hub, "changeSettings", { conversation, ...change });
-    if (await hub.turns.run(() => hub.model.membership({ ...reply, conversation }))) hub.changed([conversation]);
+    const reply = await ask(desk, "changeSettings", { conversation, ...change });
+    if (await desk.turns.run(() => desk.model.membership({ ...reply, conversation })))
+      desk.tabs.changed([conversation]);
   };
   const change = async <T extends keyof Requests>(type: T, payload: Loose<Requests[T][0]>): Promise<void> => {
-    await ask(hub, type, { ...payload, key: uuidV7() });
+    await ask(desk, type, { ...payload, key: uuidV7() });
   };
   return {
     openDirect: async (_, uid) => {
-      for (const { id, info } of hub.model.rows.values()) if (info.kind === "DIRECT" && info.peer === uid) return id;
-      return learn(await ask(hub, "openDirect", { uid }));
+      for (const { id, info } of desk.model.rows.values()) if (info.kind === "DIRECT" && info.peer === uid) return id;
+      return learn(await ask(desk, "openDirect", { uid }));
     },
-    createGroup: async (_, title, uids) => learn(await ask(hub, "createGroup", { key: uuidV7(), title, uids })),
-    createRoom: async (_, title) => learn(await ask(hub, "clientCreateRoom", { key: uuidV7(), roomName: title })),
-    joinRoom: async (_, conversation) => learn(await ask(hub, "joinRoom", { key: uuidV7(), conversation })),
+    createGroup: async (_, title, uids) => learn(await ask(desk, "createGroup", { key: uuidV7(), title, uids })),
+    createRoom: async (_, title) => learn(await ask(desk, "clientCreateRoom", { key: uuidV7(), roomName: title })),
+    joinRoom: async (_, conversation) => learn(await ask(desk, "joinRoom", { key: uuidV7(), conversation })),
     rooms: async (_, cursor): Promise<Page<Room>> => {
-      const page = await ask(hub, "listRooms", { cursor, count: PAGE, watch: hub.watchesRooms });
-      return { items: page.rooms.map((room) => hub.roomOf(room)), cursor: page.cursor };
+      const page = await ask(desk, "listRooms", { cursor, count: PAGE, watch: desk.tabs.watchesRooms });
+      return {
+        items: page.rooms.map((room) => roomOf(room, desk.model.rows.get(room.conversation))),
+        cursor: page.cursor,
+      };
     },
     members: async (_, conversation, cursor) => {
-      const page = await ask(hub, "listMembers", { conversation, cursor, count: PAGE });
-      await hub.directory.learn(page.members, false);
+      const page = await ask(desk, "listMembers", { conversation, cursor, count: PAGE });
+      await desk.directory.learn(page.members, false);
       return { items: page.members.map((member) => ({ ...member, role: roleOf(member.role) })), cursor: page.cursor };
     },
     setInfo: (_, conversation, info) => change("changeInfo", { conversation, ...info }),
@@ -164,11 +190,11 @@ function chats(
 }
 
 function timelines(
-  hub: Hub,
+  desk: Desk,
 ): Part<
   "older" | "newer" | "around" | "latest" | "send" | "retry" | "discard" | "edit" | "recall" | "react" | "forward"
 > {
-  const changed = (conversation: number) => hub.changed([conversation]);
+  const changed = (conversation: number) => desk.tabs.changed([conversation]);
   return {
     older: (port, pane) => paneOf(port, pane).older(),
     newer: (port, pane) => paneOf(port, pane).newer(),
@@ -176,40 +202,40 @@ function timelines(
     latest: (port, pane) => paneOf(port, pane).latest(),
     send: async (port, id, segments, replyTo) => {
       const pane = paneOf(port, id);
-      const body = soundBody(hub, segments);
-      await enqueue(hub, [{ conversation: pane.conversation, key: uuidV7(), body, replyTo }]);
+      const body = soundBody(desk, segments);
+      await enqueue(desk, [{ conversation: pane.conversation, key: uuidV7(), body, replyTo }]);
       if (!pane.isAtEnd) await pane.latest();
       changed(pane.conversation);
     },
     retry: async (_, key) => {
-      const conversation = hub.model.echoes.get(key)?.conversation;
-      await hub.turns.run(() => hub.session.outgoing.retry(key));
+      const conversation = desk.model.echoes.get(key)?.conversation;
+      await desk.turns.run(() => desk.session.outgoing.retry(key));
       if (conversation !== undefined) changed(conversation);
     },
     discard: async (_, key) => {
-      const conversation = hub.model.echoes.get(key)?.conversation;
-      await hub.turns.run(() => hub.session.outgoing.discard(key));
+      const conversation = desk.model.echoes.get(key)?.conversation;
+      await desk.turns.run(() => desk.session.outgoing.discard(key));
       if (conversation !== undefined) changed(conversation);
     },
     edit: async (_, conversation, target, segments) => {
-      await ask(hub, "edit", { conversation, key: uuidV7(), target, body: soundBody(hub, segments) });
+      await ask(desk, "edit", { conversation, key: uuidV7(), target, body: soundBody(desk, segments) });
     },
     recall: async (_, conversation, target) => {
-      await ask(hub, "recall", { conversation, key: uuidV7(), target });
+      await ask(desk, "recall", { conversation, key: uuidV7(), target });
     },
     react: async (_, conversation, target, emoji, on) => {
-      await ask(hub, "react", { conversation, key: uuidV7(), target, emoji, on });
+      await ask(desk, "react", { conversation, key: uuidV7(), target, emoji, on });
     },
     forward: async (_, conversation, seqs, targets) => {
       const places = [...seqs].sort((a, b) => a - b).map((seq) => ({ conversation, seq }));
-      const lines = await hub.turns.run(() => hub.model.store.linesAt(places));
+      const lines = await desk.turns.run(() => desk.model.store.linesAt(places));
       const bodies = lines.map(({ message }) => message?.body).filter((body): body is Body => body !== undefined);
       if (bodies.length < seqs.length) throw new EngineError("not_found", "a message is not kept here");
       const sends = targets.flatMap((target) =>
         bodies.map((body) => ({ conversation: target, key: uuidV7(), body, replyTo: 0 })),
       );
-      await enqueue(hub, sends);
-      hub.changed(targets);
+      await enqueue(desk, sends);
+      desk.tabs.changed(targets);
     },
   };
 }
@@ -220,19 +246,19 @@ function paneOf(port: Port, id: number): Pane {
   return pane;
 }
 
-function soundBody(hub: Hub, segments: readonly Segment[]): Body {
+function soundBody(desk: Desk, segments: readonly Segment[]): Body {
   const body = bodyOf(segments);
   if (!body) throw new EngineError("bad_body", "nothing but spaces");
-  if (bytesOf(segments) > hub.limits.textBytes) throw new EngineError("too_large", "longer than the server takes");
+  if (bytesOf(segments) > desk.limits.textBytes) throw new EngineError("too_large", "longer than the server takes");
   return body;
 }
 
-async function enqueue(hub: Hub, sends: readonly Waiting[]): Promise<void> {
-  if (!hub.model.account) throw new EngineError("logged_out", "nobody is logged in");
-  await hub.turns.run(async () => {
-    if (hub.session.outgoing.room < sends.length)
+async function enqueue(desk: Desk, sends: readonly Waiting[]): Promise<void> {
+  if (!desk.model.account) throw new EngineError("logged_out", "nobody is logged in");
+  await desk.turns.run(async () => {
+    if (desk.session.outgoing.room < sends.length)
       throw new EngineError("outbox_full", `${WAITING_MAX} messages wait already`);
-    await hub.session.outgoing.send(sends).catch((error) => {
+    await desk.session.outgoing.send(sends).catch((error) => {
       throw error instanceof EngineError ? error : new EngineError("store_failed", String(error));
     });
   });
@@ -240,14 +266,14 @@ async function enqueue(hub: Hub, sends: readonly Waiting[]): Promise<void> {
 
 /** Again with the same payload, so with the same key, while another try may help and the connection holds. */
 async function ask<T extends keyof Requests>(
-  hub: Hub,
+  desk: Desk,
   type: T,
   payload: Loose<Requests[T][0]>,
 ): Promise<Requests[T][1]> {
-  if (!hub.model.account) throw new EngineError("logged_out", "nobody is logged in");
+  if (!desk.model.account) throw new EngineError("logged_out", "nobody is logged in");
   for (let attempt = 1; ; attempt++) {
     try {
-      return await hub.session.ask(type, payload);
+      return await desk.session.ask(type, payload);
     } catch (error) {
       const retry = retryOf(error);
       if (retry.kind === "network") throw offline();

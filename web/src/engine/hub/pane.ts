@@ -5,7 +5,7 @@
  * window is kept, too; what lies apart from it is only shown. Work on the window is done in turns with everything else, and
  * what was applied while a page was under way is applied to the page again: nothing is missed and nothing comes twice.
  */
-import type { Item, Quote, TimelineView } from "../api";
+import type { Item, TimelineView } from "../api";
 import { retryOf } from "../errors";
 import type { Line, Row } from "../store/rows";
 import { lineOf, linesOf, type Model } from "../sync/model";
@@ -14,8 +14,9 @@ import { lowestOf, readOf, unreadOf } from "../sync/row";
 import type { Session } from "../sync/session";
 import type { Applied } from "../sync/timeline";
 import type { Turns } from "../sync/turns";
-import type { Cursors, Entry, HistoryPage } from "../wire/generated";
-import { echoItem, lineItem, quoteOf } from "./items";
+import type { Cursors, Entry, HistoryPage, MessageState } from "../wire/generated";
+import { echoItem, lineItem } from "./items";
+import { type Known, Quotes } from "./quotes";
 import { FOLLOWED_MAX, Window } from "./window";
 
 const FIRST = 60;
@@ -24,8 +25,6 @@ const AROUND = 30;
 /** Fewer lines than a screen has: fetch more at once. */
 const FEW = 30;
 export const TYPING_MS = 5_000;
-
-type Known = Quote | "missing";
 
 export class Pane {
   private readonly window = new Window();
@@ -37,8 +36,7 @@ export class Pane {
   private isLoaded = false;
   /** The reader is at the end. */
   private isFollowing = true;
-  private readonly quotes = new Map<number, Known>();
-  private readonly quotesWanted = new Set<number>();
+  private readonly quotes: Quotes;
   private readonly shown = new WeakMap<Line, { quote: Known | undefined; item: Item | undefined }>();
   private readonly readers = new Map<number, number>();
   private readonly typists = new Map<number, ReturnType<typeof setTimeout>>();
@@ -53,7 +51,16 @@ export class Pane {
     private readonly turns: Turns,
     private readonly session: Session,
     private readonly changed: () => void,
-  ) {}
+  ) {
+    this.quotes = new Quotes({
+      get isOnline() {
+        return session.isOnline;
+      },
+      kept: (seqs) => this.keptAt(seqs),
+      fetch: (seq) => this.fetchMessage(seq),
+      changed,
+    });
+  }
 
   private get row(): Row | undefined {
     return this.model.rows.get(this.conversation);
@@ -90,13 +97,13 @@ export class Pane {
     if (row && !this.isAttached(row)) return items;
     for (const echo of this.model.echoes.values()) {
       if (echo.conversation === this.conversation)
-        items.push(echoItem(echo, this.model.myUid, this.quote(echo.replyTo)));
+        items.push(echoItem(echo, this.model.myUid, this.quotes.of(echo.replyTo)));
     }
     return items;
   }
 
   private itemOf(line: Line): Item | undefined {
-    const quote = this.quote(line.message?.replyTo ?? 0);
+    const quote = this.quotes.of(line.message?.replyTo ?? 0);
     const known = this.shown.get(line);
     if (known && known.quote === quote) return known.item;
     const item = lineItem(line, this.model.myUid, quote);
@@ -104,45 +111,16 @@ export class Pane {
     return item;
   }
 
-  private quote(seq: number): Known | undefined {
-    if (seq <= 0) return undefined;
-    const known = this.quotes.get(seq);
-    if (known === undefined) this.wantQuote(seq);
-    return known;
-  }
-
-  private wantQuote(seq: number): void {
-    if (this.quotesWanted.has(seq)) return;
-    this.quotesWanted.add(seq);
-    if (this.quotesWanted.size === 1) queueMicrotask(() => void this.resolveQuotes().catch(() => undefined));
-  }
-
-  /** From the window, else from the store, else from the server; off line they wait. */
-  private async resolveQuotes(): Promise<void> {
-    const seqs = [...this.quotesWanted];
+  private async keptAt(seqs: readonly number[]): Promise<readonly Line[]> {
     const places = seqs.map((seq) => ({ conversation: this.conversation, seq }));
     const kept = await this.turns.run(() => this.model.store.linesAt(places));
-    for (const line of [...kept, ...this.window.lines.filter((line) => this.quotesWanted.has(line.seq))]) {
-      if (line.message) this.learnQuote(line.seq, quoteOf(line.message));
-    }
-    this.changed();
-    for (const seq of seqs) if (this.quotesWanted.has(seq) && this.session.isOnline) await this.fetchQuote(seq);
-    this.changed();
-    // What stays is asked for again when its line is shown anew, or with the next connection.
-    if (!this.session.isOnline) return;
-    this.quotesWanted.clear();
+    return [...kept, ...this.window.lines.filter((line) => seqs.includes(line.seq))];
   }
 
-  private async fetchQuote(seq: number): Promise<void> {
-    if (seq < (this.row ? lowestOf(this.row) : 1)) return this.learnQuote(seq, "missing");
+  private async fetchMessage(seq: number): Promise<MessageState | undefined> {
+    if (seq < (this.row ? lowestOf(this.row) : 1)) return undefined;
     const page = await this.history({ firstMessageId: seq + 1, count: 1 });
-    const state = page.messages.find((message) => message.seq === seq);
-    this.learnQuote(seq, state ? quoteOf(state) : "missing");
-  }
-
-  private learnQuote(seq: number, quote: Known): void {
-    this.quotes.set(seq, quote);
-    this.quotesWanted.delete(seq);
+    return page.messages.find((message) => message.seq === seq);
   }
 
   // -------------------------------------------------------------------------------------------- what is heard
@@ -153,7 +131,7 @@ export class Pane {
     this.since?.push(...ready);
     for (const entry of ready) {
       const target = targetOf(entry);
-      if (target !== undefined) this.quotes.delete(target);
+      if (target !== undefined) this.quotes.stale(target);
       if (entry.message) this.stopTyping(entry.author);
     }
     const wasAttached = this.window.high >= held;
@@ -177,7 +155,7 @@ export class Pane {
   }
 
   online(): void {
-    if (this.quotesWanted.size > 0) void this.resolveQuotes().catch(() => undefined);
+    this.quotes.online();
     if (this.stuck) void this.older();
   }
 

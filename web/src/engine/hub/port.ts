@@ -10,7 +10,7 @@ import type { Calls, FromHub, Line, Tell, ToHub, Update } from "./messages";
 import type { Pane } from "./pane";
 import { diff } from "./patch";
 
-type Whole = "session" | "connection" | "limits" | "contacts";
+export type Whole = "session" | "connection" | "limits" | "contacts";
 
 /** Where the state comes from. */
 export interface Source {
@@ -27,8 +27,6 @@ export interface Source {
 export class Port {
   readonly panes = new Map<number, Pane>();
   readonly people = new Set<number>();
-  /** What its browser withholds from the tab itself. */
-  missing: readonly Missing[] = [];
   watchesRooms = false;
   focusedAt = 0;
   heardAt = Date.now();
@@ -46,6 +44,8 @@ export class Port {
   constructor(
     private readonly line: Line<ToHub, FromHub>,
     private readonly source: Source,
+    /** What its browser withholds from the tab itself. */
+    readonly missing: readonly Missing[],
   ) {
     for (const name of ["session", "connection", "limits", "contacts"] as const) this.stale.add(name);
     this.staleConversations = true;

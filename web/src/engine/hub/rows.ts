@@ -1,7 +1,9 @@
-/** The conversation list, from what is kept. Pure. */
-import type { Conversation, LastLine } from "../api";
+/** The lists of conversations and of rooms, from what is kept. */
+import type { Conversation, LastLine, Room } from "../api";
 import type { Echo, Row } from "../store/rows";
+import type { Model } from "../sync/model";
 import { readOf, unreadOf } from "../sync/row";
+import type { RoomInfo } from "../wire/generated";
 import { echoItem, lastLineOf, lineItem, roleOf } from "./items";
 
 const KINDS = {
@@ -56,4 +58,34 @@ export function orderOf(conversations: Iterable<Conversation>): number[] {
     (a, b) => Number(b.pinned) - Number(a.pinned) || b.activeAtMs - a.activeAtMs || b.id - a.id,
   );
   return sorted.map(({ id }) => id);
+}
+
+/** All conversations as tabs see them: one that did not change is the same object as before. */
+export class ConversationList {
+  private made = new Map<number, { row: Row; echo: Echo | undefined; conversation: Conversation }>();
+
+  constructor(private readonly model: Pick<Model, "rows" | "echoes" | "myUid">) {}
+
+  all(): ReadonlyMap<number, Conversation> {
+    const { rows, echoes, myUid } = this.model;
+    const newest = new Map([...echoes.values()].map((echo) => [echo.conversation, echo]));
+    const made: typeof this.made = new Map();
+    for (const row of rows.values()) {
+      const echo = newest.get(row.id);
+      const known = this.made.get(row.id);
+      const isSame = known?.row === row && known.echo === echo;
+      made.set(row.id, isSame ? known : { row, echo, conversation: conversationOf(row, echo, myUid) });
+    }
+    this.made = made;
+    return new Map([...made].map(([id, { conversation }]) => [id, conversation]));
+  }
+
+  order(): readonly number[] {
+    return orderOf([...this.made.values()].map(({ conversation }) => conversation));
+  }
+}
+
+/** `row`: the conversation as it is kept here, if it is. */
+export function roomOf({ conversation, title, owner, members, createdAtMs }: RoomInfo, row: Row | undefined): Room {
+  return { conversation, title, owner, members, createdAtMs, joined: row !== undefined && !row.info.me?.visibleTo };
 }

@@ -167,8 +167,12 @@ async fn run_stream(mut client: Client, asks: &mut mpsc::Receiver<Ask>) -> Ended
                 // Dropping `pending` tells every waiter that the outcome is unknown.
                 _ => return Ended::Broken { served },
             },
-            ask = asks.recv() => {
-                let Some(Ask { caller, command, answer }) = ask else { return Ended::Closed };
+            next = next_ask(&commands, asks) => {
+                let (room, Ask { caller, command, answer }) = match next {
+                    Next::Ask(room, ask) => (room, ask),
+                    Next::Broken => return Ended::Broken { served },
+                    Next::Closed => return Ended::Closed,
+                };
                 // A caller that gave up no longer wants it; sending would only make the outcome unknown to nobody.
                 if answer.is_closed() {
                     continue;
@@ -187,12 +191,25 @@ async fn run_stream(mut client: Client, asks: &mut mpsc::Receiver<Ask>) -> Ended
                     continue;
                 }
                 pending.insert(next_id, answer);
-                let command = proto::Command { id: next_id, caller, command, deadline_ms: CALL_DEADLINE_MS as u32 };
-                if commands.send(command).await.is_err() {
-                    return Ended::Broken { served };
-                }
+                room.send(proto::Command { id: next_id, caller, command, deadline_ms: CALL_DEADLINE_MS as u32 });
             }
         }
+    }
+}
+
+enum Next<'c> {
+    Ask(mpsc::Permit<'c, proto::Command>, Ask),
+    Closed,
+    Broken,
+}
+
+/// What is asked next, once there is room for it on the way out. Whoever waits for that room goes on reading replies: the
+/// other end makes room only by getting rid of them, so each would wait for the other for ever.
+async fn next_ask<'c>(commands: &'c mpsc::Sender<proto::Command>, asks: &mut mpsc::Receiver<Ask>) -> Next<'c> {
+    let Ok(room) = commands.reserve().await else { return Next::Broken };
+    match asks.recv().await {
+        Some(ask) => Next::Ask(room, ask),
+        None => Next::Closed,
     }
 }
 

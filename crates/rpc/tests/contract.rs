@@ -13,7 +13,7 @@ use skein_domain::port::CometAddress;
 use skein_domain::{Code, Error, Limits, Result};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret, delivery_service, logic_service};
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
@@ -24,9 +24,13 @@ struct Scripted {
     /// Conversations of the `Typing` commands in the order in which they were called.
     order: Mutex<Vec<i64>>,
     gone: Mutex<Vec<ConnectionRef>>,
+    /// Syncs that wait for the word, and the word.
+    waiting: watch::Sender<usize>,
+    go_on: watch::Sender<bool>,
 }
 
 const HELD: i64 = -1;
+const WAITS: &str = "waits";
 
 #[async_trait]
 impl Logic for Scripted {
@@ -52,6 +56,15 @@ impl Logic for Scripted {
             Command::Typing { conversation } => {
                 self.order.lock().unwrap().push(conversation.0);
                 async move { Ok(Reply::Done) }.boxed()
+            }
+            Command::Sync { cursor } if cursor.starts_with(WAITS) => {
+                self.waiting.send_modify(|waiting| *waiting += 1);
+                let mut go_on = self.go_on.subscribe();
+                async move {
+                    go_on.wait_for(|go_on| *go_on).await.unwrap();
+                    Ok(Reply::Sync { page: skein_domain::command::SyncPage { cursor, ..Default::default() } })
+                }
+                .boxed()
             }
             Command::Sync { cursor } => async move {
                 let page = skein_domain::command::SyncPage { cursor: format!("{cursor}+{}", caller.uid), ..Default::default() };
@@ -182,6 +195,21 @@ async fn a_command_that_never_ends_holds_up_no_other(doors: Doors) {
     }
 }
 
+/// More than fits the link in both directions at once.
+async fn a_crowd_that_is_answered_all_at_once_leaves_the_door_open(doors: Doors) {
+    const CROWD: usize = 1_500;
+    let cursor = format!("{WAITS}{}", "x".repeat(16 * 1024));
+    let crowd: Vec<_> = (0..CROWD).map(|_| doors.logic.call(caller(), Command::Sync { cursor: cursor.clone() })).collect();
+    let crowd = tokio::spawn(join_all(crowd));
+    doors.behind.waiting.subscribe().wait_for(|waiting| *waiting >= 1_024).await.unwrap();
+    doors.behind.go_on.send_replace(true);
+    // On a slow machine some may be too late; nobody is forgotten.
+    let late = |reply: &Result<Reply>| reply.as_ref().is_err_and(|error| error.code == Code::RetrySameKey);
+    assert!(crowd.await.unwrap().iter().all(|reply| reply.is_ok() || late(reply)));
+    let next = doors.logic.call(caller(), Command::Typing { conversation: ConversationId(1) }).await;
+    assert_eq!(next, Ok(Reply::Done));
+}
+
 async fn errors_keep_code_text_and_retry(doors: Doors) {
     let error = doors.logic.call(caller(), Command::GetConversation { conversation: ConversationId(1) }).await.unwrap_err();
     assert_eq!(error, Error::new(Code::RateLimited, "slower").retry_after(1_234));
@@ -245,6 +273,7 @@ macro_rules! contract {
 contract!(
     commands_take_effect_in_the_order_of_calls,
     a_command_that_never_ends_holds_up_no_other,
+    a_crowd_that_is_answered_all_at_once_leaves_the_door_open,
     errors_keep_code_text_and_retry,
     connections_come_live_and_go,
     batches_arrive_whole,

@@ -24,6 +24,8 @@ pub mod metric;
 pub mod policy;
 pub mod port;
 pub mod role;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod trace;
 
 pub use error::{Code, Error, Result};

@@ -20,8 +20,8 @@ pub mod redis;
 mod sql;
 pub mod sqlite;
 
-#[cfg(any(test, feature = "conformance"))]
-pub mod conformance;
+#[cfg(test)]
+mod conformance;
 
 pub use config::{Backend, Config, MySqlConfig};
 pub use engines::{KafkaConfig, RedisConfig};

@@ -96,27 +96,20 @@ async fn deliver(mailer: &dyn Mailer, clock: &dyn Clock, letter: Letter) {
 mod tests {
     use super::*;
     use async_trait::async_trait;
-    use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+    use skein_domain::testing::ManualClock;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
     /// Fails so many times; each attempt takes a second of the mail's life.
     struct Flaky {
         failures: AtomicU32,
         attempts: AtomicU32,
-        now: Arc<Ticking>,
-    }
-
-    struct Ticking(AtomicI64);
-
-    impl Clock for Ticking {
-        fn now(&self) -> Millis {
-            Millis(self.0.load(Ordering::Relaxed))
-        }
+        now: Arc<ManualClock>,
     }
 
     #[async_trait]
     impl Mailer for Flaky {
         async fn send(&self, _: Mail) -> Result<()> {
-            self.now.0.fetch_add(1_000, Ordering::Relaxed);
+            self.now.advance(1_000);
             self.attempts.fetch_add(1, Ordering::Relaxed);
             match self.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)) {
                 Ok(_) => Err(Error::new(Code::MailFailed, "not now")),
@@ -127,7 +120,7 @@ mod tests {
 
     /// How often a mail that is of use until `until` is tried.
     async fn attempts(failures: u32, until: i64) -> u32 {
-        let now = Arc::new(Ticking(AtomicI64::new(0)));
+        let now = Arc::new(ManualClock::default());
         let mailer = Arc::new(Flaky { failures: failures.into(), attempts: 0.into(), now: now.clone() });
         let (post, postman) = Post::new(mailer.clone(), now);
         let mail = Mail { to: "a@b".into(), subject: String::new(), text: String::new() };

@@ -94,20 +94,11 @@ pub fn network(address: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_domain::id::Millis;
-    use std::sync::atomic::AtomicI64;
-
-    struct Manual(AtomicI64);
-
-    impl Clock for Manual {
-        fn now(&self) -> Millis {
-            Millis(self.0.load(Ordering::Relaxed))
-        }
-    }
+    use skein_domain::testing::ManualClock;
 
     #[test]
     fn a_burst_passes_and_then_one_more_after_each_period() {
-        let clock = Arc::new(Manual(AtomicI64::new(1_000_000)));
+        let clock = Arc::new(ManualClock::at(1_000_000));
         let limit = RateLimit::new("test", Rate { burst: 3, every_ms: 1_000 }, clock.clone());
         for _ in 0..3 {
             limit.check("ann").unwrap();
@@ -115,20 +106,20 @@ mod tests {
         let refused = limit.check("ann").unwrap_err();
         assert_eq!((refused.code, refused.retry_after_ms), (Code::RateLimited, Some(1_000)));
         limit.check("bob").unwrap();
-        clock.0.fetch_add(1_000, Ordering::Relaxed);
+        clock.advance(1_000);
         limit.check("ann").unwrap();
         assert!(limit.check("ann").is_err());
     }
 
     #[test]
     fn what_is_kept_is_bounded_and_forgotten() {
-        let clock = Arc::new(Manual(AtomicI64::new(1_000_000)));
+        let clock = Arc::new(ManualClock::at(1_000_000));
         let limit = RateLimit::new("test", Rate { burst: 3, every_ms: 1_000 }, clock.clone());
         for key in 0..3 * SLOTS {
             let _ = limit.check(key);
         }
         assert!(limit.limiter.len() as u64 <= SLOTS);
-        clock.0.fetch_add(10_000, Ordering::Relaxed);
+        clock.advance(10_000);
         for _ in 0..RETAIN_EVERY {
             let _ = limit.check("ann");
         }

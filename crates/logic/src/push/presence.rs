@@ -338,23 +338,15 @@ fn order(who: &Somebody) -> (i64, &'static str) {
 mod tests {
     use super::*;
     use skein_domain::account::DeviceClass;
-    use skein_domain::id::{Millis, Uid};
+    use skein_domain::id::Uid;
     use skein_domain::live::Mid;
-    use skein_domain::port::{Clock, GuestRoute, Route};
+    use skein_domain::port::{GuestRoute, Route};
+    use skein_domain::testing::ManualClock;
     use skein_storage::{MemoryGuests, MemorySessions};
-    use std::sync::atomic::{AtomicI64, Ordering};
-
-    struct Manual(AtomicI64);
-
-    impl Clock for Manual {
-        fn now(&self) -> Millis {
-            Millis(self.0.load(Ordering::Relaxed))
-        }
-    }
 
     #[tokio::test]
     async fn whoever_ended_without_a_word_is_swept_out_when_the_lease_is_over() {
-        let clock = Arc::new(Manual(AtomicI64::new(0)));
+        let clock = Arc::new(ManualClock::default());
         let (sessions, guests) = (MemorySessions::new(clock.clone()), MemoryGuests::new(clock.clone()));
         let (rooms, generation, node) = (LiveRooms::new(200), Generation(1), NodeId("a".into()));
         let room = RoomName::parse("live://1").unwrap();
@@ -373,13 +365,13 @@ mod tests {
 
         rooms.sweep(&sessions, &guests).await;
         assert!(rooms.news().is_empty(), "everybody is there");
-        clock.0.store(1_000, Ordering::Relaxed);
+        clock.advance(1_000);
         rooms.sweep(&sessions, &guests).await;
         let left = vec![who(1), Somebody::Guest { mid: Mid(7) }];
         let push = Push::Presence { room, count: 1, joined: vec![], left };
         let target = Target::Connections(vec![ConnectionRef { session: SessionId(2), generation }]);
         assert_eq!(rooms.news(), [(node, Envelope { target, push })], "who went is told nothing");
-        clock.0.store(5_000, Ordering::Relaxed);
+        clock.advance(4_000);
         rooms.sweep(&sessions, &guests).await;
         assert!(rooms.state().rooms.is_empty() && rooms.state().occupants.is_empty(), "an empty room leaves nothing");
     }

@@ -8,8 +8,9 @@ use crate::stores::{self, Stores};
 use skein_domain::account::{CodePurpose, DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, LoggedIn};
 use skein_domain::door::{Caller, Connect, Connected, Credential, NodeLoad, Origin};
-use skein_domain::id::{ConnectionRef, ConversationId, Epoch, Generation, IdempotencyKey, Millis, NodeId, SessionId, Uid};
+use skein_domain::id::{ConnectionRef, ConversationId, Epoch, Generation, IdempotencyKey, NodeId, SessionId, Uid};
 use skein_domain::port::{AccountStore, Clock, CometAddress, ContactStore, CreateConversation, Mail, NodeRegistry, SessionRegistry};
+use skein_domain::testing::ManualClock;
 use skein_domain::{Limits, Result};
 use skein_logic::account::rate::Rate;
 use skein_logic::account::status::{Hello, Status, StatusPorts};
@@ -18,7 +19,6 @@ use skein_logic::contact::Contacts;
 use skein_logic::job::fanout::Fanout;
 use std::future::Future;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub const PASSWORD: &str = "correct horse battery";
@@ -37,20 +37,6 @@ pub struct World {
     pub clock: Arc<ManualClock>,
     stores: Stores,
     _chores: DropGuard,
-}
-
-pub struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    pub fn advance(&self, ms: i64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Millis {
-        Millis(self.0.load(Ordering::Relaxed))
-    }
 }
 
 /// Cheap hashes; as good as no rate limits.
@@ -72,7 +58,7 @@ impl World {
     }
 
     pub async fn with(config: Config) -> Self {
-        let clock = Arc::new(ManualClock(AtomicI64::new(1_800_000_000_000)));
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
         Self::on(stores::open(clock.clone()).await, clock, config)
     }
 

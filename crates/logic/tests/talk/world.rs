@@ -11,8 +11,9 @@ use skein_domain::door::{Caller, Logic};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Seq, SessionId, Uid};
 use skein_domain::port::{
-    AccountStore, Append, Clock, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, Route, SessionRegistry,
+    AccountStore, Append, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, Route, SessionRegistry,
 };
+use skein_domain::testing::ManualClock;
 use skein_domain::{Code, Limits, Result};
 use skein_logic::account::rate::Rate;
 use skein_logic::push::Goim;
@@ -39,20 +40,6 @@ struct Running {
     _logic: Service,
     shutdown: CancellationToken,
     task: JoinHandle<Result<()>>,
-}
-
-pub struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    pub fn advance(&self, ms: i64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Millis {
-        Millis(self.0.load(Ordering::Relaxed))
-    }
 }
 
 struct NoMail;
@@ -82,7 +69,7 @@ impl World {
     }
 
     pub async fn with(setting: Setting) -> Self {
-        let clock = Arc::new(ManualClock(AtomicI64::new(1_800_000_000_000)));
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
         let registry = Arc::new(MemorySessions::new(clock.clone()));
         Self::on(tempfile::tempdir().unwrap(), registry, clock, setting)
     }

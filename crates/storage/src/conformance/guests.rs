@@ -1,9 +1,9 @@
 //! What a [`GuestRegistry`] must keep. A maker hands over a fresh registry on the given clock.
 
-use super::ManualClock;
 use skein_domain::id::{Generation, Millis, NodeId};
 use skein_domain::live::{GuestKey, GuestRef, Mid, RoomName};
 use skein_domain::port::{Clock, GuestRegistry, GuestRoute, NodeOnline};
+use skein_domain::testing::ManualClock;
 use std::sync::Arc;
 
 pub type Maker = fn(Arc<dyn Clock>) -> Arc<dyn GuestRegistry>;

@@ -1,7 +1,7 @@
 //! One suite per port: what every backend must keep, written once.
 //!
 //! A backend implements [`Backend`] (or, for the small registries, hands over a fresh instance) and names the suite in one
-//! line: `skein_storage::message_store_suite!(MyBackend::new().await);`.
+//! line: `crate::message_store_suite!(MyBackend::new().await);`.
 //!
 //! **Invariant:** a case speaks only through the ports, so it can run on any engine.
 
@@ -18,7 +18,7 @@ pub mod receipts;
 pub mod sessions;
 mod world;
 
-pub use world::{ManualClock, World};
+pub use world::World;
 
 use async_trait::async_trait;
 use skein_domain::port::{AccountStore, ContactStore, ConversationStore, MessageStore, Outbox, PushStore};

@@ -1,9 +1,9 @@
 //! What a [`NodeRegistry`] must keep. A maker hands over a fresh registry on the given clock.
 
-use super::ManualClock;
 use skein_domain::account::SecretHash;
 use skein_domain::id::{NodeId, SessionId};
 use skein_domain::port::{Clock, CometAddress, NodeInfo, NodeRegistry};
+use skein_domain::testing::ManualClock;
 use std::sync::Arc;
 
 pub type Maker = fn(Arc<dyn Clock>) -> Arc<dyn NodeRegistry>;

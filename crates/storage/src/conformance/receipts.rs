@@ -1,9 +1,9 @@
 //! What a [`ReceiptStore`] must keep. A maker hands over a fresh store on the given clock.
 
-use super::ManualClock;
 use skein_domain::id::{Millis, Uid};
 use skein_domain::live::{PushState, Receipt};
 use skein_domain::port::{Clock, ReceiptStore};
+use skein_domain::testing::ManualClock;
 use std::sync::Arc;
 
 pub type Maker = fn(Arc<dyn Clock>) -> Arc<dyn ReceiptStore>;

@@ -1,9 +1,9 @@
 //! What a [`SessionRegistry`] must keep. A maker hands over a fresh registry on the given clock.
 
-use super::ManualClock;
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{Generation, NodeId, SessionId, Uid};
 use skein_domain::port::{Clock, Registered, Renewed, Route, SessionRegistry};
+use skein_domain::testing::ManualClock;
 use std::sync::Arc;
 
 pub type Maker = fn(Arc<dyn Clock>) -> Arc<dyn SessionRegistry>;

@@ -5,7 +5,7 @@ use skein_domain::body::Body;
 use skein_domain::conversation::{ConversationView, Member};
 use skein_domain::entry::{Entry, EntryEvent};
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, PolicyVersion, Revision, Seq, Uid};
-use skein_domain::port::{Append, Appended, Clock, CreateConversation, LogRecord, NewUser};
+use skein_domain::port::{Append, Appended, CreateConversation, LogRecord, NewUser};
 use skein_domain::{Code, Error, Result};
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -121,20 +121,4 @@ pub fn message(text: &str) -> EntryEvent {
 
 pub fn code<T>(result: Result<T>) -> Code {
     result.err().map(|error: Error| error.code).expect("should have been refused")
-}
-
-/// Time that moves when told to.
-#[derive(Default)]
-pub struct ManualClock(AtomicI64);
-
-impl ManualClock {
-    pub fn advance(&self, ms: i64) {
-        self.0.fetch_add(ms, Ordering::Relaxed);
-    }
-}
-
-impl Clock for ManualClock {
-    fn now(&self) -> Millis {
-        Millis(self.0.load(Ordering::Relaxed))
-    }
 }

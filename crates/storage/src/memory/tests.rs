@@ -1,9 +1,10 @@
 use super::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
-use crate::conformance::{ManualClock, codes, guests, nodes, receipts, sessions};
+use crate::conformance::{codes, guests, nodes, receipts, sessions};
 use skein_domain::Code;
 use skein_domain::account::{CodePurpose, DeviceClass, SecretHash};
 use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::port::{CodeLimits, CodeStore, GuestRegistry, NodeRegistry, ReceiptStore, Registered, Route, SessionRegistry};
+use skein_domain::testing::ManualClock;
 use std::sync::Arc;
 
 mod registry {

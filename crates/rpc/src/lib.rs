@@ -7,9 +7,11 @@
 mod delivery;
 mod envelope;
 mod goim;
+mod keyed;
 mod logic;
 mod peer;
 mod push;
+mod status;
 
 pub use delivery::{RemoteDelivery, delivery_service};
 pub use goim::comet::{LiveRooms, goim_comet_service};

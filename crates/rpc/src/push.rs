@@ -1,20 +1,22 @@
 //! `skein.push.v1.Push`: the push API over gRPC, with the same keys and the same outcomes as over HTTP.
 //!
-//! **Bound:** 1 MiB a request, which is read before the key is looked at; messages, receivers and pushes as the domain bounds
-//! them; each call has the door's deadline.
+//! **Bound:** 1 MiB a request, read once the key is proved ([`keyed`](crate::keyed)); messages, receivers and pushes as the
+//! domain bounds them; each call has the door's deadline.
 
+use crate::keyed::{Asker, Keyed, asker};
 use crate::peer::deadline;
+use crate::status::failure;
 use async_trait::async_trait;
 use proto::push_server::{Push as PushRpc, PushServer};
 use proto::{
     CountRoomsReply, CountRoomsRequest, CountTotalReply, CountTotalRequest, GetReceiptRequest, ListNodesReply, ListNodesRequest, Node,
     Outcome, PushBatchReply, PushBatchRequest, PushRequest, Pushed, Receipt, Refused, RoomCount, Stored,
 };
-use skein_domain::door::{Logic, Origin};
+use skein_domain::door::Logic;
 use skein_domain::id::{IdempotencyKey, Millis, Uid};
 use skein_domain::live::{
-    self, Audience, GuestKey, LiveMessage, Mid, PushCommand, PushOutcome, PushReply, PushState, PushTarget, Pusher, RECEIVERS_MAX,
-    REQUESTS_MAX, RoomName,
+    self, Audience, GuestKey, LiveMessage, Mid, PushCommand, PushOutcome, PushReply, PushState, PushTarget, RECEIVERS_MAX, REQUESTS_MAX,
+    RoomName,
 };
 use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
@@ -27,27 +29,20 @@ mod proto {
 }
 
 const REQUEST_BYTES_MAX: usize = 1024 * 1024;
-const KEY_BYTES_MAX: usize = 256;
 const TOP_DEFAULT: u32 = 20;
 const TOP_MAX: u32 = 1_000;
 
-pub fn push_service(logic: Arc<dyn Logic>) -> PushServer<impl PushRpc> {
-    PushServer::new(Served(logic)).accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(REQUEST_BYTES_MAX)
+pub fn push_service(logic: Arc<dyn Logic>) -> Keyed<PushServer<impl PushRpc>> {
+    let served = PushServer::new(Served(logic.clone()));
+    Keyed::new(served.accept_compressed(CompressionEncoding::Gzip).max_decoding_message_size(REQUEST_BYTES_MAX), logic)
 }
 
 struct Served(Arc<dyn Logic>);
 
-/// Who asks, and from where.
-#[derive(Clone)]
-struct Asker {
-    pusher: Pusher,
-    from: Origin,
-}
-
 #[async_trait]
 impl PushRpc for Served {
     async fn push(&self, request: Request<PushRequest>) -> Result<Response<Pushed>, Status> {
-        let asker = self.asker(&request).await?;
+        let asker = asker(&request)?;
         let wanted = request.into_inner().try_into().map_err(failure)?;
         match self.push_all(asker, vec![wanted]).await?.pop() {
             Some(PushOutcome::Accepted { push, stored, would_reach, repeated }) => {
@@ -59,7 +54,7 @@ impl PushRpc for Served {
     }
 
     async fn push_batch(&self, request: Request<PushBatchRequest>) -> Result<Response<PushBatchReply>, Status> {
-        let asker = self.asker(&request).await?;
+        let asker = asker(&request)?;
         let pushes = request.into_inner().pushes;
         if !(1..=REQUESTS_MAX).contains(&pushes.len()) {
             return Err(failure(bad(format!("a batch has 1 to {REQUESTS_MAX} pushes"))));
@@ -76,7 +71,7 @@ impl PushRpc for Served {
     }
 
     async fn get_receipt(&self, request: Request<GetReceiptRequest>) -> Result<Response<Receipt>, Status> {
-        let asker = self.asker(&request).await?;
+        let asker = asker(&request)?;
         match self.ask(asker, PushCommand::Receipt { push: request.into_inner().push_id }).await? {
             PushReply::Receipt { receipt } => Ok(Response::new(receipt.into())),
             _ => Err(unexpected_reply()),
@@ -84,7 +79,7 @@ impl PushRpc for Served {
     }
 
     async fn count_rooms(&self, request: Request<CountRoomsRequest>) -> Result<Response<CountRoomsReply>, Status> {
-        let asker = self.asker(&request).await?;
+        let asker = asker(&request)?;
         let CountRoomsRequest { rooms, prefix, limit } = request.into_inner();
         let command = match (rooms.len(), limit) {
             (0, 0) => PushCommand::Top { prefix, limit: TOP_DEFAULT },
@@ -105,14 +100,14 @@ impl PushRpc for Served {
     }
 
     async fn list_nodes(&self, request: Request<ListNodesRequest>) -> Result<Response<ListNodesReply>, Status> {
-        match self.ask(self.asker(&request).await?, PushCommand::Instances).await? {
+        match self.ask(asker(&request)?, PushCommand::Instances).await? {
             PushReply::Nodes { nodes } => Ok(Response::new(ListNodesReply { nodes: nodes.into_iter().map(Node::from).collect() })),
             _ => Err(unexpected_reply()),
         }
     }
 
     async fn count_total(&self, request: Request<CountTotalRequest>) -> Result<Response<CountTotalReply>, Status> {
-        match self.ask(self.asker(&request).await?, PushCommand::Total).await? {
+        match self.ask(asker(&request)?, PushCommand::Total).await? {
             PushReply::Total { connections, addresses } => Ok(Response::new(CountTotalReply { connections, addresses })),
             _ => Err(unexpected_reply()),
         }
@@ -120,13 +115,6 @@ impl PushRpc for Served {
 }
 
 impl Served {
-    /// Proved before anything of the message is judged.
-    async fn asker<T>(&self, request: &Request<T>) -> Result<Asker, Status> {
-        let asker = asker(request)?;
-        self.ask(asker.clone(), PushCommand::Prove).await?;
-        Ok(asker)
-    }
-
     async fn ask(&self, asker: Asker, command: PushCommand) -> Result<PushReply, Status> {
         let late = match command {
             PushCommand::Push { .. } => Error::new(Code::RetrySameKey, "the outcome is unknown: push again with the same idempotency key"),
@@ -143,16 +131,6 @@ impl Served {
             _ => Err(unexpected_reply()),
         }
     }
-}
-
-/// The key as it came; whether it is one is judged behind the door.
-fn asker<T>(request: &Request<T>) -> Result<Asker, Status> {
-    let shown = request.metadata().get("authorization").and_then(|value| value.to_str().ok()).and_then(|text| text.split_once(' '));
-    let key = shown.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, key)| key.trim());
-    let key = key.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()));
-    let key = key.ok_or_else(|| failure(Error::new(Code::Unauthorized, "this needs an API key: authorization: Bearer <key>")))?;
-    let address = request.remote_addr().map(|address| address.ip().to_string()).unwrap_or_default();
-    Ok(Asker { pusher: Pusher::ApiKey(key.to_owned()), from: Origin { address } })
 }
 
 impl TryFrom<PushRequest> for live::PushRequest {
@@ -239,29 +217,6 @@ impl From<live::LiveNode> for Node {
         let live::LiveNode { node, tcp, websocket, weight, connections, addresses, draining, renewed_at } = node;
         Self { node: node.0, tcp, websocket, weight, connections, addresses, draining, renewed_at: renewed_at.0 }
     }
-}
-
-/// The nearest status, and the code itself in the metadata.
-fn failure(error: Error) -> Status {
-    let Error { code, message, retry_after_ms } = error;
-    let grpc = match code {
-        Code::Unauthorized => tonic::Code::Unauthenticated,
-        Code::Forbidden | Code::Disabled => tonic::Code::PermissionDenied,
-        Code::NotFound => tonic::Code::NotFound,
-        Code::BadRequest | Code::TooLarge | Code::BadBody => tonic::Code::InvalidArgument,
-        Code::IdempotencyConflict => tonic::Code::AlreadyExists,
-        Code::RateLimited | Code::QuotaExceeded | Code::StorageFull => tonic::Code::ResourceExhausted,
-        Code::Busy | Code::Unavailable | Code::Draining => tonic::Code::Unavailable,
-        Code::Timeout | Code::RetrySameKey => tonic::Code::DeadlineExceeded,
-        Code::Unsupported => tonic::Code::Unimplemented,
-        _ => tonic::Code::Internal,
-    };
-    let mut status = Status::new(grpc, message);
-    status.metadata_mut().insert("skein-code", tonic::metadata::MetadataValue::from_static(code.as_str()));
-    if let Some(ms) = retry_after_ms {
-        status.metadata_mut().insert("retry-after-ms", ms.into());
-    }
-    status
 }
 
 fn unexpected_reply() -> Status {

@@ -8,6 +8,10 @@ use skein_domain::live::{
 };
 use skein_domain::{Code, Error};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Far longer than an answer takes, far shorter than a call may.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 const PUSH: &str = "/skein.push.v1.Push/Push";
 const BATCH: &str = "/skein.push.v1.Push/PushBatch";
@@ -96,6 +100,33 @@ async fn without_a_key_that_is_known_nothing_is_judged() {
             );
         }
     }
+    assert!(world.pushed.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn the_key_is_judged_before_any_of_the_message_is_read() {
+    let world = accepting();
+    let mut client = Client::of(&world).await;
+    for key in [None, Some("wrong")] {
+        client.key = key;
+        for path in [PUSH, BATCH, RECEIPT, ROOMS, TOTAL, NODES] {
+            let answered = tokio::time::timeout(PATIENCE, client.call_without_message(path)).await;
+            let status = answered.unwrap_or_else(|_| panic!("{path} waits for a message of {key:?}")).unwrap_err();
+            let told = (status.code(), text(status.metadata(), "skein-code"));
+            assert_eq!(told, (tonic::Code::Unauthenticated, Some("unauthorized")), "{path}");
+        }
+    }
+}
+
+/// Nothing happens on the pipe, so that time goes by at once.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
+    let world = accepting();
+    let client = Client { key: Some(API_KEY), ..Client::through_a_pipe(&world) };
+    let began = tokio::time::Instant::now();
+    let status = client.call_without_message(PUSH).await.unwrap_err();
+    assert_eq!((status.code(), text(status.metadata(), "skein-code")), (tonic::Code::DeadlineExceeded, Some("timeout")));
+    assert_eq!(began.elapsed().as_secs(), 10);
     assert!(world.pushed.lock().unwrap().is_empty());
 }
 

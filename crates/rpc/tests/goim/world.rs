@@ -13,7 +13,8 @@ use skein_rpc::{LiveRooms, goim_comet_service, goim_logic_service, push_service}
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::{Channel, Endpoint, Server};
@@ -113,6 +114,22 @@ pub async fn serve(world: &Arc<World>) -> SocketAddr {
     at
 }
 
+/// The same behind pipes in memory.
+fn piped(world: &Arc<World>) -> Channel {
+    let (pipes, incoming) = mpsc::channel::<std::io::Result<tokio::io::DuplexStream>>(4);
+    let server = Server::builder().add_service(push_service(world.clone())).serve_with_incoming(ReceiverStream::new(incoming));
+    tokio::spawn(server);
+    let connector = tower::service_fn(move |_: tonic::transport::Uri| {
+        let pipes = pipes.clone();
+        async move {
+            let (near, far) = tokio::io::duplex(64 * 1024);
+            pipes.send(Ok(far)).await.map_err(std::io::Error::other)?;
+            Ok::<_, std::io::Error>(hyper_util::rt::TokioIo::new(near))
+        }
+    });
+    Endpoint::from_static("http://pipe").connect_with_connector_lazy(connector)
+}
+
 pub struct Client {
     pub channel: Channel,
     pub gzip: bool,
@@ -124,6 +141,10 @@ impl Client {
         let at = serve(world).await;
         let channel = Endpoint::from_shared(format!("http://{at}")).unwrap().connect().await.unwrap();
         Self { channel, gzip: false, key: None }
+    }
+
+    pub fn through_a_pipe(world: &Arc<World>) -> Self {
+        Self { channel: piped(world), gzip: false, key: None }
     }
 
     /// `hex` may have spaces; so has the answer none.
@@ -142,6 +163,17 @@ impl Client {
             request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
         }
         client.unary(request, path.parse().unwrap(), Raw).await.map(|response| response.into_inner())
+    }
+
+    /// Sends the headers of a call, and never its message.
+    pub async fn call_without_message(&self, path: &'static str) -> std::result::Result<Bytes, Status> {
+        let mut client = tonic::client::Grpc::new(self.channel.clone());
+        client.ready().await.unwrap();
+        let mut request = Request::new(tokio_stream::pending());
+        if let Some(key) = self.key {
+            request.metadata_mut().insert("authorization", format!("Bearer {key}").parse().unwrap());
+        }
+        client.client_streaming(request, path.parse().unwrap(), Raw).await.map(|response| response.into_inner())
     }
 }
 

@@ -7,6 +7,11 @@ import { tellAsApp } from "./world";
 
 const it = stage();
 
+async function openNotifications(page: Page): Promise<void> {
+  await section(page, en.nav.me);
+  await page.locator(".entry").filter({ hasText: en.me.notify }).click();
+}
+
 /** Somebody who looks elsewhere: notifications and tones are counted instead of shown and played. */
 async function looksAway(page: Page): Promise<void> {
   await page.evaluate(() => {
@@ -30,6 +35,12 @@ async function looksAway(page: Page): Promise<void> {
   });
 }
 
+async function wantsNotifications(page: Page): Promise<void> {
+  await looksAway(page);
+  await openNotifications(page);
+  await page.getByRole("switch", { name: en.me.desktop }).click();
+}
+
 const shown = (page: Page) =>
   page.evaluate(() =>
     (window as unknown as { shown: { title: string; body: string }[] }).shown.map(
@@ -46,8 +57,7 @@ describe("notices", () => {
     await bob.say(chat, "before it was wanted");
     await row(page, chat).getByText("before it was wanted").waitFor();
     expect(await shown(page)).toEqual([]);
-    await section(page, en.nav.me);
-    await page.locator(".entry").filter({ hasText: en.me.notify }).click();
+    await openNotifications(page);
     await page.getByRole("switch", { name: en.me.desktop }).click();
     const mention = [{ mention: { uid: Number(ann.uid) } }, { text: " a secret plan" }];
     await bob.sendBody(chat, { kind: "text", segments: mention });
@@ -64,14 +74,16 @@ describe("notices", () => {
   test("a sound comes with what is new, not for each of many, and not when it is off", async () => {
     const { ann, bob, chat } = await it.pair();
     const page = await it.logIn(ann);
-    await section(page, en.nav.me);
-    await page.locator(".entry").filter({ hasText: en.me.notify }).click();
+    await openNotifications(page);
     await looksAway(page);
     await bob.sayAll(chat, ["one", "two", "three"]);
     await until("two tones, once", async () => (await tones(page)) === 2);
     await page.getByRole("switch", { name: en.me.sound }).click();
     const before = await tones(page);
-    await new Promise((resolve) => setTimeout(resolve, 1_600));
+    await page.evaluate(() => {
+      const now = performance.now.bind(performance);
+      performance.now = () => now() + 2_000; // the pause between two sounds is over
+    });
     await bob.say(chat, "quietly");
     await page.locator(".rail .badge", { hasText: "4" }).waitFor();
     expect(await tones(page)).toBe(before);
@@ -81,10 +93,7 @@ describe("notices", () => {
   test("what the operator tells everybody is text in front of everything, and a notification for who looks away", async () => {
     const ann = await register(it.server, "Ann");
     const page = await it.logIn(ann, { permissions: ["notifications"] });
-    await section(page, en.nav.me);
-    await page.locator(".entry").filter({ hasText: en.me.notify }).click();
-    await looksAway(page);
-    await page.getByRole("switch", { name: en.me.desktop }).click();
+    await wantsNotifications(page);
     await page.keyboard.press("Control+/");
     await page.getByRole("dialog").waitFor();
     await it.server.admin("notice", "we restart at <b>noon</b>", "--title", "Maintenance");
@@ -101,10 +110,7 @@ describe("notices", () => {
   test("what an app tells is a conversation of its own kind: nobody writes there, and it is no group", async () => {
     const ann = await register(it.server, "Ann");
     const page = await it.logIn(ann, { permissions: ["notifications"] });
-    await section(page, en.nav.me);
-    await page.locator(".entry").filter({ hasText: en.me.notify }).click();
-    await looksAway(page);
-    await page.getByRole("switch", { name: en.me.desktop }).click();
+    await wantsNotifications(page);
     const notices = await tellAsApp(it.server, ann, "your parcel has come");
     await until(
       "it is notified under the app's name",

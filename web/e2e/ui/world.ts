@@ -129,6 +129,7 @@ export async function build(server: Server, tongue: Tongue): Promise<World> {
     words.title,
     friends.slice(0, 5).map(({ account }) => account.uid),
   );
+  await me.request("changeInfo", { key: me.key(), conversation: group, announcement: words.announcement });
   const said: number[] = [];
   for (const [who, text] of words.group)
     said.push(await speaker(who).say(group, text, said.length === 6 ? { replyTo: said[5] } : {}));

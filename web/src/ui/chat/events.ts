@@ -8,8 +8,8 @@ export function eventText(item: EventItem, nameOf: (uid: number) => string, t: C
   switch (event.kind) {
     case "joined": {
       const others = event.uids.filter((uid) => uid !== item.author);
-      const who = event.uids.map(nameOf).join(", ");
-      return others.length ? t.event.invited(by, others.map(nameOf).join(", ")) : t.event.joined(who || by);
+      const who = t.common.names(event.uids.map(nameOf));
+      return others.length ? t.event.invited(by, t.common.names(others.map(nameOf))) : t.event.joined(who || by);
     }
     case "left":
       return event.uid === item.author ? t.event.left(by) : t.event.removed(by, nameOf(event.uid));

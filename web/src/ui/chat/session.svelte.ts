@@ -21,6 +21,8 @@ export class ChatSession {
   selecting = $state(false);
   /** Chosen messages by seq. */
   readonly chosen = new SvelteMap<number, MessageItem>();
+  /** What was recalled here, by seq: it can be written anew while the conversation is open. */
+  private readonly recalled = new SvelteMap<number, string>();
   forwarding = $state.raw<readonly MessageItem[]>();
   menu = $state.raw<Placed>();
   reacting = $state.raw<Placed>();
@@ -70,6 +72,21 @@ export class ChatSession {
 
   textOf(item: MessageItem): string {
     return asText(item.segments, (uid) => nameOf(this.engine, uid));
+  }
+
+  async recall(item: MessageItem): Promise<void> {
+    const text = this.textOf(item);
+    if (await attempt(this.timeline.recall(item.seq))) this.recalled.set(item.seq, text);
+  }
+
+  canWriteAnew(item: MessageItem): boolean {
+    return this.recalled.has(item.seq);
+  }
+
+  writeAnew(item: MessageItem): void {
+    this.editing = undefined;
+    this.focusComposer(this.recalled.get(item.seq));
+    this.recalled.delete(item.seq);
   }
 
   async copy(items: readonly MessageItem[]): Promise<void> {

@@ -7,6 +7,8 @@ export interface Anchor {
 }
 
 const MARGIN_PX = 8;
+const BELOW_PX = 4;
+const ABOVE_PX = 8;
 
 export const atPoint = (x: number, y: number): Anchor => ({ left: x, right: x, top: y, bottom: y });
 
@@ -18,8 +20,8 @@ export function place(
   prefer: "below" | "above" = "below",
 ): void {
   const { offsetWidth: width, offsetHeight: height } = box;
-  const below = anchor.bottom + 4;
-  const above = anchor.top - 4 - height;
+  const below = anchor.bottom + BELOW_PX;
+  const above = anchor.top - ABOVE_PX - height;
   const fitsBelow = below + height + MARGIN_PX <= innerHeight;
   const top = prefer === "below" ? (fitsBelow ? below : above) : above >= MARGIN_PX ? above : below;
   const left = align === "start" ? anchor.left : anchor.right - width;

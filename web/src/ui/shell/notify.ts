@@ -1,6 +1,7 @@
 /** Tells a person who is not looking: desktop notifications and a sound, as they chose under "Me". */
 import type { Engine, Signal } from "../../engine/api";
 import { errorText, t } from "../../i18n/index.svelte";
+import { isolate } from "../logic/names";
 import { asText } from "../logic/text";
 import { tell } from "../state/ask.svelte";
 import { preferences } from "../state/preferences.svelte";
@@ -68,13 +69,13 @@ function handle(engine: Engine, signal: Signal): void {
     }
     case "friend_request": {
       chime();
-      const text = t().notify.request(signal.request.nickname);
+      const text = t().notify.request(isolate(signal.request.nickname));
       if (isLooking()) tell(text);
       else show(text, signal.request.greeting, "requests", () => go("contacts", "requests"));
       return;
     }
     case "friend_accepted":
-      void nameOf(engine, signal.uid).then((name) => tell(`${name} · ${t().contacts.accepted}`));
+      void nameOf(engine, signal.uid).then((name) => tell(t().notify.accepted(isolate(name))));
       return;
     case "notice":
       chime();
@@ -82,7 +83,8 @@ function handle(engine: Engine, signal: Signal): void {
       show(signal.title || t().product.name, signal.text, "notice", () => {});
       return;
     case "send_failed":
-      if (openConversation() !== signal.conversation) tell(`${t().chat.failed}: ${errorText(signal.code)}`, true);
+      if (openConversation() !== signal.conversation)
+        tell(t().common.labelled(t().chat.failed, errorText(signal.code)), true);
   }
 }
 

@@ -30,7 +30,7 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command
 /// Runs `command` with our own terminal; a failure ends with `next_step`, what the reader should do about it.
 pub fn must_succeed(command: &mut Command, next_step: &str) -> Result<()> {
     let shown = shown(command);
-    let status = command.status().with_context(|| format!("start `{shown}`"))?;
+    let status = command.status().with_context(|| format!("start `{shown}`\n  next: {next_step}"))?;
     if !status.success() {
         bail!("`{shown}` failed ({status})\n  next: {next_step}");
     }

@@ -1,15 +1,28 @@
 //! What the machine must have before a build can succeed, and how it gets it.
 //!
 //! On a Debian-like machine, as root, missing packages are installed after saying so. Anywhere else the error names the
-//! command. A compiler that is too old is never replaced for the user, only named.
+//! command. What is too old is never replaced for the user, only named.
+//!
+//! **Invariant:** nothing is removed or started: not a package that stands in the way, not a service that was installed.
 
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
-use crate::command::{cargo, must_succeed, output_of, succeeds, workspace_root};
+use crate::command::{cargo, must_succeed, output_of, succeeds, target_folder, workspace_root};
+
+/// What a build from nothing, the engines and their data take, with room to spare; less is enough for what is built already.
+const SPACE_MIB: u64 = 15_000;
+/// With less the linker and the engines fail in ways that do not name the disk.
+const SPACE_MIB_AT_LEAST: u64 = 3_000;
+/// As in `web/package.json`.
+const NODE: &str = "20.19";
+/// For the lock of packages, which another installation may hold.
+const LOCK_PATIENCE: &str = "DPkg::Lock::Timeout=300";
+/// Of ours: one that is left by a run which was killed is taken away by the next.
+const NO_STARTS: &str = "#!/bin/sh\n# From `cargo xtask`, while it installs; may be removed.\nexit 101\n";
 
 /// Fails unless `rustc` is at least the workspace's `rust-version`.
 pub fn require_toolchain() -> Result<()> {
@@ -58,6 +71,58 @@ pub fn require_compilers() -> Result<()> {
     Ok(())
 }
 
+/// Makes sure of the small programs with which processes are found, signalled and kept apart.
+pub fn require_tools() -> Result<()> {
+    for (program, package) in [("ps", "procps"), ("kill", "procps"), ("flock", "util-linux")] {
+        if !is_there(program) {
+            install(&format!("{program} is missing (the tests' engines are found and stopped with it)"), &[package])?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes sure of a Node.js and an npm of our time.
+pub fn require_node() -> Result<()> {
+    if !is_there("node") || !is_there("npm") {
+        install("Node.js with npm is missing (the web client is built and tested with it)", &["nodejs", "npm"])?;
+    }
+    let told = output_of(Command::new("node").arg("--version"))?;
+    let found = told.trim_start_matches('v');
+    ensure!(
+        version_numbers(found) >= version_numbers(NODE),
+        "Node.js {found} is too old, {NODE} is needed\n  next: `npm install --global n && n lts`, or https://nodejs.org"
+    );
+    Ok(())
+}
+
+/// Fails while the disk of the target folder has hardly any room, says so while it may be too little.
+pub fn require_space() -> Result<()> {
+    let folder = target_folder();
+    std::fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))?;
+    let told = output_of(Command::new("df").args(["-Pm"]).arg(&folder))?;
+    let free = free_mib(&told).with_context(|| format!("read what df says of {}", folder.display()))?;
+    eprintln!("{free} MiB free for {}", folder.display());
+    ensure!(
+        free >= SPACE_MIB_AT_LEAST,
+        "{free} MiB free for {}, a build from nothing takes {SPACE_MIB}\n  next: make room, or set CARGO_TARGET_DIR and SKEIN_SERVICES to folders elsewhere",
+        folder.display()
+    );
+    if free < SPACE_MIB {
+        eprintln!("  a build from nothing may need {SPACE_MIB}");
+    }
+    Ok(())
+}
+
+/// The fourth column of the last line, as POSIX has it.
+fn free_mib(df: &str) -> Option<u64> {
+    df.lines().last()?.split_whitespace().nth(3)?.parse().ok()
+}
+
+/// Whether a shell would find it.
+pub fn is_there(program: &str) -> bool {
+    succeeds(Command::new("sh").args(["-c", "command -v \"$0\"", program]))
+}
+
 fn c_compiles() -> bool {
     let configured = std::env::var("CC").unwrap_or_default();
     let mut words = configured.split_whitespace();
@@ -83,11 +148,33 @@ pub fn install(missing: &str, packages: &[&str]) -> Result<()> {
     }
 
     eprintln!("{missing}: installing {packages_shown} with apt-get");
-    let next_step = format!("install {packages_shown} by hand, then run this again");
-    must_succeed(Command::new("apt-get").args(["update", "--quiet"]), &next_step)?;
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--quiet", "--no-install-recommends"]).args(packages).env("DEBIAN_FRONTEND", "noninteractive");
+    let next_step = format!("read what apt-get says above; install {packages_shown} by hand, then run this again");
+    update_lists();
+    // Without removals: what stands in the way is the user's.
+    let mut install = apt_get();
+    install.args(["install", "--yes", "--quiet", "--no-install-recommends", "--no-remove"]).args(packages);
     must_succeed(&mut install, &next_step)
+}
+
+/// One source that does not answer is no reason to give up: the package may be in another, or in the lists there are.
+fn update_lists() {
+    // The lists have a lock without a time-out, which a fresh machine's own update holds for a while.
+    const TRIES: u32 = 4;
+    for attempt in 1..=TRIES {
+        match must_succeed(apt_get().args(["update", "--quiet"]), "nothing, if what follows succeeds") {
+            Ok(()) => return,
+            Err(error) => eprintln!("{error:#}"),
+        }
+        if attempt < TRIES {
+            succeeds(Command::new("sleep").arg("5"));
+        }
+    }
+}
+
+fn apt_get() -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.args(["-o", LOCK_PATIENCE, "-o", "Acquire::Retries=3"]).env("DEBIAN_FRONTEND", "noninteractive");
+    apt
 }
 
 /// As root, on a Debian-like machine.
@@ -100,7 +187,8 @@ pub fn can_install() -> bool {
 pub fn install_without_starting(missing: &str, packages: &[&str]) -> Result<()> {
     // What Debian asks before it starts a service it has just installed; 101 forbids it.
     let policy = Path::new("/usr/sbin/policy-rc.d");
-    let is_ours = !policy.exists() && std::fs::write(policy, "#!/bin/sh\nexit 101\n").is_ok();
+    let is_free = std::fs::read_to_string(policy).map_or(!policy.exists(), |text| text == NO_STARTS);
+    let is_ours = is_free && std::fs::write(policy, NO_STARTS).is_ok();
     if is_ours {
         succeeds(Command::new("chmod").arg("755").arg(policy));
     }
@@ -141,6 +229,14 @@ mod tests {
         let manifest = "[workspace.package]\nedition = \"2024\"\nrust-version = \"1.95\"\n";
         assert_eq!(quoted_value(manifest, "rust-version"), Some("1.95"));
         assert_eq!(quoted_value(manifest, "license"), None);
+    }
+
+    #[test]
+    fn free_space_is_read_from_what_df_prints() {
+        let told =
+            "Filesystem     1048576-blocks  Used Available Capacity Mounted on\n/dev/vda               257000 37000     55000      41% /\n";
+        assert_eq!(free_mib(told), Some(55_000));
+        assert_eq!(free_mib("df: no such folder"), None);
     }
 
     #[test]

@@ -42,10 +42,11 @@ fn set_up_node(folder: &Path) -> Result<()> {
     if installed.is_ok_and(|package| package.contains(&format!("\"version\": \"{version}\""))) {
         return Ok(());
     }
+    machine::require_node()?;
     let mut install = Command::new("npm");
     install.args(["install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--silent", "--prefix"]).arg(folder);
     install.arg(format!("{name}@{version}"));
-    must_succeed(&mut install, "install Node.js 20.19 or newer, check the network and npm's registry, then run this again")?;
+    must_succeed(&mut install, "check the network and npm's registry, then run this again")?;
     eprintln!("installed {name} {version} in {}", folder.display());
     Ok(())
 }

@@ -22,13 +22,15 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
     steps.step("the machine", || {
         machine::require_toolchain()?;
         machine::require_components()?;
+        machine::require_tools()?;
+        machine::require_space()?;
         machine::require_compilers()
     })?;
     steps.step("format", || must_succeed(&mut cargo(["fmt", "--all", "--check"]), "run `cargo fmt --all` and commit what it changed"))?;
     // The rules are tests, too; here they speak before the long build.
     steps.step("tidy", tidy::tidy)?;
-    steps.step("third-party peers", peers::set_up)?;
     steps.step("services up", || services::up(&[], false))?;
+    steps.step("third-party peers", peers::set_up)?;
     steps.step("clippy", || {
         must_succeed(
             &mut cargo(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]),

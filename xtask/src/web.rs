@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 
 use crate::command::{cargo, must_succeed, succeeds, workspace_root};
+use crate::machine;
 use crate::steps::Steps;
 
 /// Builds the client into `web/dist`, from where the server takes it. Without npm the server is built without it.
@@ -56,8 +57,9 @@ fn install() -> Result<()> {
     if changed("node_modules/.package-lock.json") >= changed("package-lock.json") {
         return Ok(());
     }
+    machine::require_node()?;
     // Not `npm ci`: it refuses when a registry lacks an optional package of another platform, which nobody here needs.
-    must_succeed(&mut npm(["install", "--no-save"]), "install Node.js 20.19 or newer; behind a proxy, `npm config set proxy`")
+    must_succeed(&mut npm(["install", "--no-save"]), "check the network and npm's registry; behind a proxy, `npm config set proxy`")
 }
 
 fn has_npm() -> bool {

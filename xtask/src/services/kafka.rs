@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use super::process::{self, Environment, Instance};
+use super::process::{self, Environment, Instance, Lock};
 use super::{Service, folder, instance_folder};
-use crate::command::{must_succeed, succeeds};
+use crate::command::must_succeed;
 use crate::machine;
 
 pub const VERSION: &str = "4.1.1";
@@ -23,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub const HEAP: [&str; 2] = ["-Xmx1G", "-Xms1G"];
 /// Up soon rather than fast for long.
 const SMALL_HEAP: [&str; 2] = ["-Xmx256M", "-XX:TieredStopAtLevel=1"];
+const JAVA: u32 = 17;
 /// Any one will do; brokers of one cluster have the same.
 const CLUSTER: &str = "c2tlaW4tdGVzdHMta2Fma2";
 
@@ -145,20 +146,43 @@ fn java(classpath: &str) -> Command {
 
 /// The folder of Kafka's libraries, as a Java classpath; filled by Maven when it is not there yet.
 fn require_classpath() -> Result<String> {
-    if !succeeds(Command::new("java").arg("-version")) {
+    let libraries = folder().join(format!("kafka-libraries-{VERSION}"));
+    if !libraries.join("complete").exists() {
+        // Tests that start at the same moment would fill one folder together.
+        let _lock = Lock::named(&folder(), "kafka.lock")?;
+        if !libraries.join("complete").exists() {
+            fetch(&libraries)?;
+        }
+    }
+    require_java()?;
+    Ok(format!("{}:{}/*", libraries.display(), libraries.display()))
+}
+
+fn require_java() -> Result<()> {
+    if !machine::is_there("java") {
         machine::install("Java is missing (Kafka runs on it)", &["default-jre-headless"])?;
     }
-    let folder = folder().join(format!("kafka-libraries-{VERSION}"));
-    if !folder.join("complete").exists() {
-        if !succeeds(Command::new("mvn").arg("--version")) {
-            machine::install("Maven is missing (it fetches Kafka)", &["maven"])?;
-        }
-        fetch(&folder)?;
-    }
-    Ok(format!("{}:{}/*", folder.display(), folder.display()))
+    let output = Command::new("java").arg("-version").output().context("start java")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    ensure!(
+        java_major(&told).is_none_or(|major| major >= JAVA),
+        "Java {JAVA} or newer is needed by Kafka, here is: {}\n  next: sudo apt-get install openjdk-{JAVA}-jre-headless, and let `java` name it",
+        told.lines().next().unwrap_or_default()
+    );
+    Ok(())
+}
+
+/// Of `openjdk version "17.0.18" 2026-01-20`, and of `java version "1.8.0_392"`.
+fn java_major(told: &str) -> Option<u32> {
+    let version = told.split('"').nth(1)?;
+    version.strip_prefix("1.").unwrap_or(version).split(['.', '-']).next()?.parse().ok()
 }
 
 fn fetch(folder: &Path) -> Result<()> {
+    require_java()?;
+    if !machine::is_there("mvn") {
+        machine::install("Maven is missing (it fetches Kafka)", &["maven"])?;
+    }
     std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
     let project = folder.join("pom.xml");
     std::fs::write(&project, project_text()).context("write Maven's project file")?;
@@ -166,7 +190,10 @@ fn fetch(folder: &Path) -> Result<()> {
     let mut maven = Command::new("mvn");
     maven.args(["--batch-mode", "--quiet", "--file"]).arg(&project);
     maven.arg("dependency:copy-dependencies").arg(format!("-DoutputDirectory={}", folder.display()));
-    must_succeed(&mut maven, "check the network and Maven's repository, then run this again")?;
+    must_succeed(
+        &mut maven,
+        "check the network and Maven's repository (behind a mirror or a proxy: ~/.m2/settings.xml), then run this again",
+    )?;
     std::fs::write(folder.join("complete"), "").context("note that Kafka is complete")
 }
 
@@ -189,3 +216,16 @@ fn project_text() -> String {
 
 const LOG_SETTINGS: &str = "<Configuration><Appenders><Console name=\"out\"><PatternLayout pattern=\"%d %p %m (%c)%n\"/></Console></Appenders>\
      <Loggers><Root level=\"warn\"><AppenderRef ref=\"out\"/></Root></Loggers></Configuration>\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn javas_version_is_read_in_both_forms() {
+        assert_eq!(java_major("openjdk version \"17.0.18\" 2026-01-20\nOpenJDK Runtime Environment"), Some(17));
+        assert_eq!(java_major("openjdk version \"21-ea\" 2023-09-19"), Some(21));
+        assert_eq!(java_major("java version \"1.8.0_392\""), Some(8));
+        assert_eq!(java_major("no version"), None);
+    }
+}

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::process::{self, Environment, Instance};
-use super::{Service, instance_folder};
+use super::process::{self, Environment, INSTALLING, Instance, Lock};
+use super::{Service, folder, instance_folder};
 use crate::command::{must_succeed, output_of, succeeds};
 use crate::machine;
 
@@ -146,11 +146,11 @@ fn install(folder: &Path, data: &Path) -> Result<()> {
 }
 
 fn require_packages() -> Result<()> {
-    if succeeds(Command::new(program("mariadbd")).arg("--version"))
-        && succeeds(Command::new("sh").args(["-c", "command -v mariadb-install-db"]))
+    if succeeds(Command::new(program("mariadbd")).arg("--version")) && ["mariadb-install-db", "mariadb"].into_iter().all(machine::is_there)
     {
         return Ok(());
     }
+    let _lock = Lock::named(&folder(), INSTALLING)?;
     machine::install_without_starting("MariaDB is missing (tests run against it)", &["mariadb-server"])
 }
 

@@ -22,6 +22,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::command::workspace_root;
+use crate::machine;
 pub use kafka::tool as kafka_tool;
 pub use own::Own;
 use process::Lock;
@@ -121,6 +122,7 @@ pub fn up(named: &[Service], ha: bool) -> Result<()> {
     if compose::is_up() || !ha && compose::is_only_way() {
         return up_in_containers(named);
     }
+    machine::require_tools()?;
     let _lock = Lock::take(&folder())?;
     let mut wanted = if named.is_empty() { Service::DEFAULT.to_vec() } else { named.to_vec() };
     if ha && named.is_empty() {
@@ -138,9 +140,7 @@ pub fn up(named: &[Service], ha: bool) -> Result<()> {
         }
         found.iter().try_for_each(Instance::stop)?;
         eprintln!("starting {}", service.name());
-        for instance in service.start(ha)? {
-            instance.note()?;
-        }
+        service.start(ha)?;
     }
     report::write(&folder(), &running()?)
 }
@@ -161,10 +161,20 @@ pub fn down() -> Result<()> {
     // Followers first, so that none spends its last moments looking for its primary.
     for instance in running()?.iter().rev() {
         instance.stop()?;
-        std::fs::remove_dir_all(&instance.folder).with_context(|| format!("remove {}", instance.folder.display()))?;
         eprintln!("stopped {}", instance.label());
     }
+    // Also of those that ended by themselves, or with the machine.
+    for (service, number) in places() {
+        let folder = instance_folder(service, number);
+        if folder.exists() {
+            std::fs::remove_dir_all(&folder).with_context(|| format!("remove {}", folder.display()))?;
+        }
+    }
     report::write(&folder(), &[])
+}
+
+fn places() -> impl Iterator<Item = (Service, u8)> {
+    Service::ALL.into_iter().flat_map(|service| (1..=redis_cluster::NODES).map(move |number| (service, number)))
 }
 
 /// What was started and has not ended, in order of [`Service::ALL`].
@@ -173,10 +183,8 @@ pub fn running() -> Result<Vec<Instance>> {
         return Ok(compose::instances());
     }
     let mut found = Vec::new();
-    for service in Service::ALL {
-        for number in 1..=redis_cluster::NODES {
-            found.extend(Instance::find(service, number, instance_folder(service, number))?);
-        }
+    for (service, number) in places() {
+        found.extend(Instance::find(service, number, instance_folder(service, number))?);
     }
     Ok(found)
 }
@@ -190,9 +198,9 @@ fn by_name(name: &str) -> Result<Service> {
     found.with_context(|| format!("no such service: {name} (there are {})", Service::ALL.map(Service::name).join(", ")))
 }
 
-/// Not below CARGO_TARGET_DIR: tests built elsewhere find the same instances.
+/// Not below CARGO_TARGET_DIR: tests built elsewhere find the same instances. `SKEIN_SERVICES` names another place.
 fn folder() -> PathBuf {
-    workspace_root().join("target/services")
+    workspace_root().join(std::env::var_os("SKEIN_SERVICES").unwrap_or_else(|| "target/services".into()))
 }
 
 fn instance_folder(service: Service, number: u8) -> PathBuf {

@@ -1,6 +1,7 @@
 //! An engine for one test alone, which may stop, kill and start it again.
 //!
-//! **Invariant:** it is in a folder and on ports of its own, is in no note that others read, and ends with its value.
+//! **Invariant:** it is in a folder and on ports of its own, is in no note that others read, and ends with its value, or
+//! with the process that holds it, however that ends.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
-use super::process::{Environment, Instance, free_ports};
+use super::process::{Environment, Instance, Leash, free_ports};
 use super::{Service, kafka, mariadb, redis};
 
 /// Below the ports systems hand out by themselves, and away from those of the shared instances.
@@ -25,6 +26,7 @@ pub struct Own {
     folder: PathBuf,
     environment: Environment,
     arguments: &'static [&'static str],
+    _leash: Leash,
 }
 
 impl Own {
@@ -44,10 +46,10 @@ impl Own {
         match service {
             Service::Kafka => kafka::prepare_own(&[(folder.to_owned(), ports.clone())])?,
             Service::Mariadb => mariadb::prepare_own(folder)?,
-            Service::Redis | Service::RedisCluster | Service::MariadbReplica => {}
+            Service::Redis => redis::require_package()?,
+            Service::RedisCluster | Service::MariadbReplica => {}
         }
-        let instance = run(service, folder, &ports, &environment, arguments)?;
-        Ok(Self { instance, ports, folder: folder.to_owned(), environment, arguments })
+        Self::run(service, folder.to_owned(), ports, environment, arguments)
     }
 
     /// Three Kafka brokers of one cluster, below `folder`, which must be absolute. Blocks until all answer.
@@ -56,11 +58,21 @@ impl Own {
         let folders = (1..=BROKERS).map(|number| folder.join(format!("broker-{number}")));
         let nodes: Vec<(PathBuf, Vec<u16>)> = folders.zip(ports.chunks(2).map(<[u16]>::to_vec)).collect();
         kafka::prepare_own(&nodes)?;
-        let start = |(folder, ports): &(PathBuf, Vec<u16>)| {
-            let instance = run(Service::Kafka, folder, ports, &Environment::new(), &[])?;
-            Ok(Self { instance, ports: ports.clone(), folder: folder.clone(), environment: Environment::new(), arguments: &[] })
-        };
+        let start =
+            |(folder, ports): &(PathBuf, Vec<u16>)| Self::run(Service::Kafka, folder.clone(), ports.clone(), Environment::new(), &[]);
         kafka::in_parallel(&nodes, start).into_iter().collect()
+    }
+
+    fn run(
+        service: Service,
+        folder: PathBuf,
+        ports: Vec<u16>,
+        environment: Environment,
+        arguments: &'static [&'static str],
+    ) -> Result<Self> {
+        let leash = Leash::on(std::slice::from_ref(&folder))?;
+        let instance = run(service, &folder, &ports, &environment, arguments)?;
+        Ok(Self { instance, ports, folder, environment, arguments, _leash: leash })
     }
 
     /// As clients want it.

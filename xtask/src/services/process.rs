@@ -1,5 +1,6 @@
 //! One engine's process: started so that it outlives us, found again by its note, asked whether it answers, stopped.
 //!
+//! **Invariant:** a process is noted as soon as it is started, so that one whose start was broken off is found and stopped.
 //! **Invariant:** a process is signalled only while its command line still names our folder, so a reused process id is
 //! never hit.
 
@@ -20,7 +21,11 @@ use crate::command::{must_succeed, output_of, succeeds};
 const STOP_PATIENCE: Duration = Duration::from_secs(30);
 const ASK_PATIENCE: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-const LOCK_PATIENCE_SECONDS: &str = "300";
+/// Who holds it may be fetching packages.
+const LOCK_PATIENCE_SECONDS: &str = "900";
+
+/// The lock of those who install packages: one's rule that nothing is started must not end in the middle of another's.
+pub const INSTALLING: &str = "install.lock";
 
 /// Variables a process is started with.
 pub type Environment = Vec<(&'static str, OsString)>;
@@ -46,7 +51,7 @@ impl Instance {
         Ok(instance.is_alive().then_some(instance))
     }
 
-    pub fn note(&self) -> Result<()> {
+    fn note(&self) -> Result<()> {
         let unfinished = self.folder.join("instance.new");
         std::fs::write(&unfinished, format!("{} {}\n", self.pid, self.port)).context("note the instance")?;
         std::fs::rename(&unfinished, self.folder.join("instance")).context("note the instance")
@@ -129,7 +134,8 @@ pub fn start(service: Service, number: u8, port: u16, folder: PathBuf, command: 
     command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
     let mut child = command.spawn().with_context(|| format!("start {}", crate::command::shown(command)))?;
     let instance = Instance { service, number, port, pid: child.id(), folder };
-    await_answer(&instance, &mut child, patience).with_context(|| {
+    let answered = instance.note().and_then(|()| await_answer(&instance, &mut child, patience));
+    answered.with_context(|| {
         let _ = child.kill().and_then(|()| child.wait());
         format!("{} did not come up; the end of {}:\n{}", instance.label(), log.display(), last_lines(&log))
     })?;
@@ -177,9 +183,14 @@ pub struct Lock {
 
 impl Lock {
     pub fn take(folder: &Path) -> Result<Self> {
+        Self::named(folder, "lock")
+    }
+
+    /// For what else only one does at a time.
+    pub fn named(folder: &Path, name: &str) -> Result<Self> {
         std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         let mut command = Command::new("flock");
-        command.args(["--wait", LOCK_PATIENCE_SECONDS]).arg(folder.join("lock")).args(["sh", "-c", "echo locked; exec cat"]);
+        command.args(["--wait", LOCK_PATIENCE_SECONDS]).arg(folder.join(name)).args(["sh", "-c", "echo locked; exec cat"]);
         // `cat` ends when our end of the pipe does, however that comes about.
         let mut holder = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().context("start flock (package util-linux)")?;
         let mut locked = [0; 6];
@@ -193,5 +204,68 @@ impl Drop for Lock {
     fn drop(&mut self) {
         drop(self.holder.stdin.take());
         let _ = self.holder.wait();
+    }
+}
+
+/// Kills what is noted in some folders when its value ends or we do, be it by SIGKILL: the system then closes the pipe
+/// that is read. Taken before anything starts there, so that no moment is without it.
+pub struct Leash {
+    watcher: Child,
+}
+
+impl Leash {
+    pub fn on(folders: &[PathBuf]) -> Result<Self> {
+        const WATCH: &str = "read -r never; for folder; do read -r pid port < \"$folder/instance\" && kill -KILL \"$pid\"; done";
+        for folder in folders {
+            // Of a process before ours, whose number may be somebody else's by now.
+            let _ = std::fs::remove_file(folder.join("instance"));
+        }
+        let mut command = Command::new("sh");
+        command.args(["-c", WATCH, "sh"]).args(folders);
+        // In a group of its own: Ctrl-C is to end us, not the watcher before us.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        Ok(Self { watcher: command.spawn().context("start sh")? })
+    }
+}
+
+impl Drop for Leash {
+    fn drop(&mut self) {
+        drop(self.watcher.stdin.take());
+        let _ = self.watcher.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Answers nobody, and its command line names the folder.
+    fn silent(folder: &Path) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", "sleep 60; : \"$0\""]).arg(folder);
+        command
+    }
+
+    #[test]
+    fn a_process_is_found_by_its_note_before_it_answers() {
+        let folder = std::env::temp_dir().join(format!("skein-noted-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let port = free_ports(19_000, 1).unwrap()[0];
+        let starting = std::thread::spawn({
+            let folder = folder.clone();
+            move || start(Service::Redis, 1, port, folder.clone(), &mut silent(&folder), Duration::from_secs(30))
+        });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let found = loop {
+            if let Some(found) = Instance::find(Service::Redis, 1, folder.clone()).unwrap() {
+                break found;
+            }
+            assert!(Instant::now() < deadline && !starting.is_finished(), "it is not noted while it starts");
+            look_later();
+        };
+        found.stop().unwrap();
+        let error = starting.join().unwrap().expect_err("it never answered");
+        assert!(format!("{error:#}").contains("it ended"), "{error:#}");
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::process::{self, Environment, Instance};
+use super::process::{self, Environment, Instance, Leash};
 use super::{Service, instance_folder, redis};
 use crate::command::{must_succeed, output_of};
 
@@ -85,20 +85,23 @@ fn ask(node: &Instance, what: &[&str]) -> Result<String> {
     output_of(Command::new("redis-cli").args(["-p", &node.port.to_string()]).args(what))
 }
 
-/// A cluster for one test alone, whose nodes it may stop, kill and start again. Ends with its value.
+/// A cluster for one test alone, whose nodes it may stop, kill and start again. Ends with its value, or with its holder.
 pub struct OwnCluster {
     nodes: Vec<Instance>,
+    _leash: Leash,
 }
 
 impl OwnCluster {
     /// In `folder`, which must be absolute. Blocks until it is ready.
     pub fn start(folder: &Path) -> Result<Self> {
         ensure!(folder.is_absolute(), "an engine's folder is absolute: {}", folder.display());
-        let folders = (1..=NODES).map(|number| folder.join(number.to_string())).collect();
+        redis::require_package()?;
+        let folders: Vec<PathBuf> = (1..=NODES).map(|number| folder.join(number.to_string())).collect();
+        let leash = Leash::on(&folders)?;
         static NTH: AtomicU32 = AtomicU32::new(0);
         let place = (std::process::id().wrapping_add(NTH.fetch_add(1, Ordering::Relaxed)) % OWN_PLACES) as u16;
         let nodes = start_nodes(folders, OWN_FIRST_PORT + place * 2 * u16::from(NODES), OWN_NODE_TIMEOUT_MS)?;
-        Ok(Self { nodes })
+        Ok(Self { nodes, _leash: leash })
     }
 
     /// Of all nodes, as clients want them.

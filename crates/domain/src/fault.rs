@@ -2,6 +2,8 @@
 //!
 //! **Invariant:** without the feature `planted-faults`, [`planted`] is a constant `false` and costs nothing.
 
+use std::time::Duration;
+
 macro_rules! faults {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),* $(,)?) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,7 +36,14 @@ faults! {
     SyncPageSkipped = "sync-page-skipped",
     /// A removed member still gets what is said afterwards.
     RemovedMemberServed = "removed-member-served",
+    /// The relay moves its position over records that are not published yet.
+    AdvancedBeforeAck = "advanced-before-ack",
+    /// Records of the log are reported as finished when they are taken, and fanned out later.
+    FinishedBeforeFanOut = "finished-before-fan-out",
 }
+
+/// How long "yet" and "later" are in faults of a wrong order: a kill finds the time in between.
+pub const LATER: Duration = Duration::from_millis(400);
 
 /// Name of the environment variable that plants a fault in a build that can have one.
 pub const ENV: &str = "SKEIN_PLANTED_FAULT";

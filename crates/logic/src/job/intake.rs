@@ -13,6 +13,7 @@ use crate::job::dispatch::{Dispatch, Lane};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
+use skein_domain::fault::{self, Fault, planted};
 use skein_domain::port::{Consumed, LogSource};
 use skein_domain::{Code, Error, Result};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -127,6 +128,10 @@ impl Intake {
     fn fan_out(&self, lane: Lane, record: Consumed) -> BoxFuture<'static, (Option<Lane>, i32, i64)> {
         let (source, dispatch) = (self.source.clone(), self.dispatch.clone());
         Box::pin(async move {
+            if planted(Fault::FinishedBeforeFanOut) {
+                let _ = source.finished(record.partition, record.offset + 1).await;
+                tokio::time::sleep(fault::LATER).await;
+            }
             if let Err(error) = tries(&dispatch, &record).await {
                 keep_aside(&*source, &record, &error.to_string()).await;
             }

@@ -4,5 +4,7 @@
 //! never built with it.
 
 mod clock;
+mod logic;
 
 pub use clock::ManualClock;
+pub use logic::{Play, ScriptedLogic, at_once, never};

@@ -3,12 +3,13 @@
 use super::script::*;
 use serde_json::Value;
 use skein_domain::command::{AccountReply, Reply};
+use skein_domain::testing::ScriptedLogic;
 use skein_domain::{Code, Error};
 use skein_edge::gate::{self, Config, Gate};
 use skein_protocol::ErrorCode;
 
 async fn status_of(code: Code) -> (u16, String) {
-    let script = Script::command(move |_| Err(Error::new(code, "for this test")));
+    let script = on_command(move |_| Err(Error::new(code, "for this test")));
     ask(&app(&script), "GET /api/v1/devices", Value::Null).await.problem()
 }
 
@@ -55,7 +56,7 @@ fn no_code_is_without_a_test() {
 
 #[tokio::test]
 async fn what_to_do_and_when_is_told() {
-    let script = Script::command(|_| Err(Error::new(Code::Busy, "come back later").retry_after(1_500)));
+    let script = on_command(|_| Err(Error::new(Code::Busy, "come back later").retry_after(1_500)));
     let answer = ask(&app(&script), "GET /api/v1/devices", Value::Null).await;
     assert_eq!(answer.header("retry-after"), "2");
     let body = answer.json();
@@ -65,7 +66,7 @@ async fn what_to_do_and_when_is_told() {
 
 #[tokio::test]
 async fn a_path_or_method_nobody_knows_is_a_problem() {
-    let app = app(&Script::done());
+    let app = app(&done());
     for path in ["/nothing", "/api", "/api/v1", "/api/v1/nothing", "/api/v1/friends/1/2", "/api/v2/login", "/dev/mailbox"] {
         assert_eq!(ask(&app, &format!("GET {path}"), Value::Null).await.problem(), (404, "not_found".to_owned()), "{path}");
     }
@@ -76,7 +77,7 @@ async fn a_path_or_method_nobody_knows_is_a_problem() {
 
 #[tokio::test]
 async fn a_panic_is_a_problem_and_the_next_request_is_served() {
-    let script = Script::command(|command| match command {
+    let script = on_command(|command| match command {
         skein_domain::command::Command::ListDevices => panic!("planted for this test"),
         _ => Ok(Reply::Done),
     });
@@ -89,7 +90,7 @@ async fn a_panic_is_a_problem_and_the_next_request_is_served() {
 
 #[tokio::test]
 async fn a_reply_that_does_not_belong_is_internal() {
-    let app = app(&Script::command(|_| Ok(Reply::Done)));
+    let app = app(&on_command(|_| Ok(Reply::Done)));
     assert_eq!(ask(&app, "GET /api/v1/friends", Value::Null).await.problem(), (500, "internal".to_owned()));
     let app = app_of_account_reply();
     let body = serde_json::json!({"email": "a@example.org", "password": "p", "device_class": "cli"});
@@ -97,17 +98,17 @@ async fn a_reply_that_does_not_belong_is_internal() {
 }
 
 fn app_of_account_reply() -> axum::Router {
-    app(&Script::account(|_| Ok(AccountReply::Done)))
+    app(&on_account(|_| Ok(AccountReply::Done)))
 }
 
-fn hurried(script: &std::sync::Arc<Script>) -> axum::Router {
+fn hurried(script: &std::sync::Arc<ScriptedLogic>) -> axum::Router {
     let config = Config { request_timeout_ms: 100.try_into().unwrap(), ..Config::default() };
     gate::router(Gate { config, ..gate(script) })
 }
 
 #[tokio::test]
 async fn a_late_answer_is_a_timeout_and_a_late_change_asks_for_the_same_key() {
-    let app = hurried(&Script::stalling());
+    let app = hurried(&stalling());
     assert_eq!(ask(&app, "GET /api/v1/devices", Value::Null).await.problem(), (504, "timeout".to_owned()));
     let message = serde_json::json!({"key": "k1", "text": "hi"});
     let answer = ask(&app, "POST /api/v1/conversations/1/messages", message).await;
@@ -116,7 +117,7 @@ async fn a_late_answer_is_a_timeout_and_a_late_change_asks_for_the_same_key() {
 
 #[tokio::test]
 async fn a_body_that_never_ends_is_a_timeout() {
-    let app = hurried(&Script::done());
+    let app = hurried(&done());
     let never = axum::body::Body::from_stream(futures_util::stream::pending::<Result<bytes::Bytes, std::io::Error>>());
     let answer = send(&app, request("POST /api/v1/login", &["content-type: application/json"], never)).await;
     assert_eq!(answer.problem(), (504, "timeout".to_owned()));
@@ -124,7 +125,7 @@ async fn a_body_that_never_ends_is_a_timeout() {
 
 #[tokio::test]
 async fn one_request_more_than_allowed_at_once_is_busy() {
-    let script = Script::stalling();
+    let script = stalling();
     let config = Config { in_flight_max: 1.try_into().unwrap(), ..Config::default() };
     let app = gate::router(Gate { config, ..gate(&script) });
     let first = tokio::spawn({

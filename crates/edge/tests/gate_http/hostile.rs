@@ -4,6 +4,7 @@ use super::script::*;
 use axum::body::Body;
 use serde_json::{Value, json};
 use skein_domain::command::{Command, Reply};
+use skein_domain::testing::ScriptedLogic;
 use skein_domain::trace::Trace;
 use skein_domain::{Code, Error};
 use skein_edge::gate::{self, Config, Gate, Rate};
@@ -12,7 +13,7 @@ const JSON: &str = "content-type: application/json";
 
 #[tokio::test]
 async fn text_that_is_no_json_is_bad_json_and_json_of_another_shape_a_bad_request() {
-    let app = app(&Script::done());
+    let app = app(&done());
     let deep = "[".repeat(100_000);
     let bodies: [(&[u8], &str); 11] = [
         (b"", "bad_json"),
@@ -35,7 +36,7 @@ async fn text_that_is_no_json_is_bad_json_and_json_of_another_shape_a_bad_reques
 
 #[tokio::test]
 async fn what_is_wrong_is_told_by_field_in_plain_words() {
-    let app = app(&Script::done());
+    let app = app(&done());
     let table = [
         ("POST /api/v1/code", json!({"purpose": "reset"}), "email is missing"),
         ("POST /api/v1/code", json!({"email": {}, "purpose": "reset"}), "email must be text"),
@@ -63,7 +64,7 @@ async fn what_is_wrong_is_told_by_field_in_plain_words() {
 
 #[tokio::test]
 async fn ending_what_is_not_there_is_answered_alike() {
-    let nobody = Script::command(|command| match command {
+    let nobody = on_command(|command| match command {
         Command::Block { on: false, .. } => Err(Error::new(Code::NotFound, "no such user")),
         _ => Ok(Reply::Done),
     });
@@ -75,7 +76,7 @@ async fn ending_what_is_not_there_is_answered_alike() {
 
 #[tokio::test]
 async fn another_media_type_is_unsupported() {
-    let app = app(&Script::done());
+    let app = app(&done());
     for content_type in
         ["content-type: text/plain", "content-type: application/x-www-form-urlencoded", "content-type: application/jsonx", "x-none: 1"]
     {
@@ -88,7 +89,7 @@ async fn another_media_type_is_unsupported() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_too_large_whether_announced_or_not() {
-    let app = app(&Script::done());
+    let app = app(&done());
     let large = "x".repeat(256 * 1024 + 1);
     let announced = request("POST /api/v1/code", &[JSON, "content-length: 99999999999"], "{}");
     assert_eq!(send(&app, announced).await.problem(), (413, "too_large".to_owned()));
@@ -101,7 +102,7 @@ async fn a_body_over_the_limit_is_too_large_whether_announced_or_not() {
 
 #[tokio::test]
 async fn ids_and_parameters_that_are_no_numbers_are_bad_requests() {
-    let app = app(&Script::done());
+    let app = app(&done());
     let lines = [
         "GET /api/v1/conversations/x",
         "GET /api/v1/conversations/9223372036854775808",
@@ -128,7 +129,7 @@ async fn ids_and_parameters_that_are_no_numbers_are_bad_requests() {
 
 #[tokio::test]
 async fn a_message_without_sound_key_or_with_two_bodies_is_refused_here() {
-    let script = Script::done();
+    let script = done();
     let app = app(&script);
     let body = json!({"kind": "text", "segments": [{"text": "hi"}]});
     let messages = [
@@ -148,13 +149,13 @@ async fn a_message_without_sound_key_or_with_two_bodies_is_refused_here() {
 
 #[tokio::test]
 async fn a_sent_trace_is_followed_if_it_is_sound() {
-    let script = Script::done();
+    let script = done();
     let app = app(&script);
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (sent, is_followed) in [(parent, true), ("00-rubbish", false)] {
         let headers = [bearer(), format!("traceparent: {sent}")];
         let answer = send(&app, request("POST /api/v1/logout", &[&headers[0], &headers[1]], Body::empty())).await;
-        let (caller, _) = script.asked.lock().unwrap().pop().unwrap();
+        let (caller, _) = script.called.lock().unwrap().pop().unwrap();
         let (hop, is_traced) = Trace::parse(&caller.trace.unwrap()).unwrap();
         assert_eq!(answer.header("x-request-id"), hop.id().to_string());
         assert_eq!((sent.contains(&hop.id().to_string()), is_traced), (is_followed, true));
@@ -162,7 +163,7 @@ async fn a_sent_trace_is_followed_if_it_is_sound() {
     }
 }
 
-fn rated(script: &std::sync::Arc<Script>) -> axum::Router {
+fn rated(script: &std::sync::Arc<ScriptedLogic>) -> axum::Router {
     let mut config = Config { trusted_proxies: vec!["127.0.0.1".to_owned().try_into().unwrap()], ..Config::default() };
     let rates = &mut config.rates;
     for rate in [&mut rates.login, &mut rates.code, &mut rates.register, &mut rates.search] {
@@ -173,7 +174,7 @@ fn rated(script: &std::sync::Arc<Script>) -> axum::Router {
 
 #[tokio::test]
 async fn each_limited_request_has_its_rate_per_address() {
-    let app = rated(&Script::done());
+    let app = rated(&done());
     let account = json!({"email": "a@example.org", "code": "1", "password": "p", "nickname": "n"});
     let limited = [
         ("POST /api/v1/code", json!({"email": "a@example.org", "purpose": "reset"})),
@@ -196,7 +197,7 @@ async fn each_limited_request_has_its_rate_per_address() {
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_the_rate_is_the_clients() {
-    let script = Script::done();
+    let script = done();
     let app = rated(&script);
     let body = json!({"email": "a@example.org", "purpose": "reset"}).to_string();
     let from = async |client: &str| {
@@ -209,5 +210,6 @@ async fn behind_a_trusted_proxy_the_rate_is_the_clients() {
     assert_eq!(from("203.0.113.5").await, 429);
     assert_eq!(from("198.51.100.1, 203.0.113.5").await, 429, "what the client wrote itself does not help");
     assert_eq!(from("203.0.113.6").await, 204);
-    assert_eq!(*script.origins.lock().unwrap(), ["203.0.113.5", "203.0.113.5", "203.0.113.6"]);
+    let origins: Vec<String> = script.accounts.lock().unwrap().drain(..).map(|(origin, _)| origin.address).collect();
+    assert_eq!(origins, ["203.0.113.5", "203.0.113.5", "203.0.113.6"]);
 }

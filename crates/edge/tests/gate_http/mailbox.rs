@@ -19,7 +19,7 @@ impl Mailbox for OneMail {
 }
 
 fn with_mailbox() -> axum::Router {
-    gate::router(Gate { mailbox: Some(Arc::new(OneMail)), ..gate(&Script::done()) })
+    gate::router(Gate { mailbox: Some(Arc::new(OneMail)), ..gate(&done()) })
 }
 
 #[tokio::test]
@@ -88,6 +88,6 @@ async fn a_second_host_or_a_target_elsewhere_is_refused() {
 
 #[tokio::test]
 async fn without_a_mailbox_there_is_no_such_path() {
-    let answer = send(&app(&Script::done()), request("GET /dev/mailbox", &[], Body::empty())).await;
+    let answer = send(&app(&done()), request("GET /dev/mailbox", &[], Body::empty())).await;
     assert_eq!(answer.problem(), (404, "not_found".to_owned()));
 }

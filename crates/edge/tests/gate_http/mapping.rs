@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex};
 
 /// Asks, expects `command` at the door, answers `reply`, and expects `wanted` (null: 204 without a body).
 async fn maps(line: &str, body: Value, command: Command, reply: Reply, wanted: Value) {
-    let script = Script::command(move |_| Ok(reply.clone()));
+    let script = on_command(move |_| Ok(reply.clone()));
     let answer = ask(&app(&script), line, body).await;
     assert_eq!(script.commands(), [command], "{line}: {}", answer.text);
     if wanted.is_null() {
@@ -368,7 +368,7 @@ async fn devices() {
 async fn maps_account(line: &str, body: Value, command: AccountCommand, reply: AccountReply, wanted: Value, status: u16) {
     let asked = Arc::new(Mutex::new(Vec::new()));
     let heard = asked.clone();
-    let script = Script::account(move |command| {
+    let script = on_account(move |command| {
         heard.lock().unwrap().push(serde_json::to_value(&command).unwrap());
         Ok(reply.clone())
     });

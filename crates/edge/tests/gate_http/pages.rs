@@ -5,7 +5,7 @@ use axum::body::Body;
 use serde_json::{Value, json};
 
 async fn get(path: &str) -> Answer {
-    send(&app(&Script::done()), request(&format!("GET {path}"), &[], Body::empty())).await
+    send(&app(&done()), request(&format!("GET {path}"), &[], Body::empty())).await
 }
 
 #[tokio::test]

@@ -6,8 +6,10 @@ use axum::body::Body;
 use serde_json::{Value, json};
 use skein_domain::id::{ConversationId, Millis, NodeId, Seq, Uid};
 use skein_domain::live::{
-    Audience, GuestKey, LiveNode, Mid, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Receipt, RoomName, Stored,
+    Audience, GuestKey, LiveNode, Mid, Priority, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Receipt,
+    RoomName, Stored,
 };
+use skein_domain::testing::ScriptedLogic;
 use skein_domain::{Code, Error};
 use skein_edge::gate;
 use std::sync::Arc;
@@ -15,7 +17,7 @@ use std::sync::Arc;
 const JSON: &str = "content-type: application/json";
 const ID: &str = "01J9Z3K5V8Q2W4E6R8T0Y2U4I6";
 
-pub fn app(script: &Arc<Script>) -> Router {
+pub fn app(script: &Arc<ScriptedLogic>) -> Router {
     gate::push_router(gate(script))
 }
 
@@ -27,7 +29,7 @@ pub async fn ask(app: &Router, line: &str, body: Value) -> Answer {
     }
 }
 
-async fn push(script: &Arc<Script>, body: Value) -> Answer {
+async fn push(script: &Arc<ScriptedLogic>, body: Value) -> Answer {
     ask(&app(script), "POST /api/v1/push", body).await
 }
 
@@ -35,7 +37,7 @@ async fn pushed(body: Value) -> PushRequest {
     let script = accepting();
     let answer = push(&script, body).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    script.pushed_one()
+    pushed_one(&script)
 }
 
 #[tokio::test]
@@ -61,7 +63,7 @@ async fn the_message_is_json_as_it_stands_or_text_or_bytes() {
     let text = r#"{"to":{"room":"a"},"operation":1005,"body": {"z": 1.50,  "a":[1e40]} }"#;
     let answer = send(&app(&script), request("POST /api/v1/push", &[&api_key(), JSON], text)).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
-    let message = script.pushed_one().message;
+    let message = pushed_one(&script).message;
     assert_eq!((message.operation, message.body.as_slice()), (1005, br#"{"z": 1.50,  "a":[1e40]}"#.as_slice()));
     let to = json!({"room": "a"});
     assert_eq!(pushed(json!({"to": to, "operation": 1000, "text": "你好"})).await.message.body, "你好".as_bytes());
@@ -73,13 +75,15 @@ async fn the_message_is_json_as_it_stands_or_text_or_bytes() {
 async fn everything_else_reaches_the_door() {
     let all = pushed(json!({
         "to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true, "idempotency_key": "k-1",
-        "not_before": "1700000000000", "ttl_ms": 60000, "dry_run": true,
+        "not_before": "1700000000000", "ttl_ms": 60000, "dry_run": true, "priority": "urgent",
     }));
     let all = all.await;
     assert_eq!((all.durable, all.dry_run, all.not_before, all.ttl_ms), (true, true, Some(Millis(1_700_000_000_000)), Some(60_000)));
     assert_eq!(all.key.unwrap().as_str(), "k-1");
+    assert_eq!(all.priority, Priority::Urgent);
     let plain = pushed(json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x"})).await;
     assert_eq!((plain.durable, plain.dry_run, plain.not_before, plain.ttl_ms, plain.key), (false, false, None, None, None));
+    assert_eq!(plain.priority, Priority::Normal);
     let durable = pushed(json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true})).await;
     assert!(durable.key.is_some());
 }
@@ -93,7 +97,7 @@ async fn the_idempotency_key_may_come_as_a_header() {
         send(&app(&script), request("POST /api/v1/push", &[&key, JSON, header], body.to_string())).await
     };
     assert_eq!(send_with(&body, "idempotency-key: order-7").await.status, 200);
-    assert_eq!(script.pushed_one().key.unwrap().as_str(), "order-7");
+    assert_eq!(pushed_one(&script).key.unwrap().as_str(), "order-7");
     let mut both = body.clone();
     both["idempotency_key"] = json!("order-8");
     assert_eq!(send_with(&both, "idempotency-key: order-7").await.problem(), (400, "bad_request".into()));
@@ -102,7 +106,7 @@ async fn the_idempotency_key_may_come_as_a_header() {
 
 #[tokio::test]
 async fn the_answer_tells_the_id_and_where_it_was_stored() {
-    let script = Script::push(|_| {
+    let script = on_push(|_| {
         let stored = vec![Stored { uid: Some(Uid(7)), conversation: ConversationId(1 << 52), seq: Seq(9) }];
         Ok(PushReply::Pushed { outcomes: vec![PushOutcome::Accepted { push: ID.into(), stored, would_reach: None, repeated: true }] })
     });
@@ -113,22 +117,21 @@ async fn the_answer_tells_the_id_and_where_it_was_stored() {
 
 #[tokio::test]
 async fn a_refused_push_is_a_problem_with_its_code_and_time_to_wait() {
-    let outcomes =
-        |error: Error| Script::push(move |_| Ok(PushReply::Pushed { outcomes: vec![PushOutcome::Refused { error: error.clone() }] }));
+    let outcomes = |error: Error| on_push(move |_| Ok(PushReply::Pushed { outcomes: vec![PushOutcome::Refused { error: error.clone() }] }));
     let body = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     let conflict = outcomes(Error::new(Code::IdempotencyConflict, "the key was used for something else"));
     assert_eq!(push(&conflict, body.clone()).await.problem(), (409, "idempotency_conflict".into()));
-    let limited = Script::push(|_| Err(Error::new(Code::RateLimited, "slower").retry_after(2_500)));
+    let limited = on_push(|_| Err(Error::new(Code::RateLimited, "slower").retry_after(2_500)));
     let answer = push(&limited, body.clone()).await;
     assert_eq!((answer.problem(), answer.header("retry-after")), ((429, "rate_limited".into()), "3"));
     assert_eq!(answer.json()["retry_after_ms"], "2500");
-    let forbidden = Script::push(|_| Err(Error::new(Code::Forbidden, "not with this key")));
+    let forbidden = on_push(|_| Err(Error::new(Code::Forbidden, "not with this key")));
     assert_eq!(push(&forbidden, body).await.problem(), (403, "forbidden".into()));
 }
 
 #[tokio::test]
 async fn in_a_batch_each_push_stands_alone_and_the_order_is_kept() {
-    let script = Script::push(|command| {
+    let script = on_push(|command| {
         let PushCommand::Push { requests } = command else { return Err(Error::internal()) };
         let outcome = |request: &PushRequest| match request.message.operation {
             1002 => PushOutcome::Refused { error: Error::new(Code::NotFound, "no such user") },
@@ -161,7 +164,7 @@ async fn a_batch_has_1_to_100_pushes() {
 
 #[tokio::test]
 async fn a_receipt_tells_what_became_of_a_push() {
-    let script = Script::push(|command| match command {
+    let script = on_push(|command| match command {
         PushCommand::Receipt { push } if push == ID => Ok(PushReply::Receipt {
             receipt: Receipt { push, app: Uid(9), state: PushState::Delivered, at: Millis(5), found: 3, queued: 2, dropped: 1 },
         }),
@@ -177,7 +180,7 @@ async fn a_receipt_tells_what_became_of_a_push() {
 
 #[tokio::test]
 async fn counts_of_rooms_and_of_everything_are_told() {
-    let script = Script::push(|command| match command {
+    let script = on_push(|command| match command {
         PushCommand::Total => Ok(PushReply::Total { connections: 5, addresses: 2 }),
         _ => Ok(PushReply::Counts { rooms: vec![(RoomName::parse("live://1").unwrap(), 4)] }),
     });
@@ -213,7 +216,7 @@ async fn nodes_are_told() {
         draining: true,
         renewed_at: Millis(7),
     };
-    let script = Script::push(move |_| Ok(PushReply::Nodes { nodes: vec![node.clone()] }));
+    let script = on_push(move |_| Ok(PushReply::Nodes { nodes: vec![node.clone()] }));
     let expected = json!({
         "node": "comet-1", "tcp": "h:1", "websocket": "ws://h:2/ws", "weight": 1, "connections": 2, "addresses": 1, "draining": true,
         "renewed_at": "7",

@@ -9,13 +9,14 @@ use skein_domain::live::{
     Advice, Audience, Backoff, GuestKey, LiveNode, Mid, PushCommand, PushOutcome, PushReply, PushRoute, PushTarget, Pusher, RoomName,
     Stored,
 };
+use skein_domain::testing::ScriptedLogic;
 use skein_domain::{Code, Error};
 use skein_edge::gate;
 use std::sync::Arc;
 
 const OK: &str = r#"{"code":0,"message":""}"#;
 
-fn open(script: &Arc<Script>) -> Router {
+fn open(script: &Arc<ScriptedLogic>) -> Router {
     gate::open_push_router(gate(script))
 }
 
@@ -55,19 +56,19 @@ async fn a_push_to_keys_takes_repeated_keys_and_the_body_verbatim() {
     let script = accepting();
     let body: &[u8] = b"a=1&b=%zz\0\xff\xfe";
     is_ok(&post_to(&open(&script), "keys?operation=1000&keys=k1&keys=k2&keys=", body.to_vec()).await, OK);
-    let pushed = script.pushed_one();
+    let pushed = pushed_one(&script);
     assert_eq!(pushed.target, keys(&["k1", "k2"]));
     assert_eq!((pushed.message.operation, pushed.message.body.as_slice()), (1000, body));
     assert_eq!((pushed.durable, pushed.key, pushed.dry_run), (false, None, false));
     let asked = script.pushed.lock().unwrap();
-    assert_eq!((asked[0].0.clone(), asked[0].1.as_str()), (Pusher::Open, "127.0.0.1"));
+    assert_eq!((asked[0].0.clone(), asked[0].1.address.as_str()), (Pusher::Open, "127.0.0.1"));
 }
 
 #[tokio::test]
 async fn commas_do_not_separate_keys() {
     let script = accepting();
     is_ok(&post_to(&open(&script), "keys?operation=1000&keys=k1,k2", "x").await, OK);
-    assert_eq!(script.pushed_one().target, keys(&["k1,k2"]));
+    assert_eq!(pushed_one(&script).target, keys(&["k1,k2"]));
 }
 
 #[tokio::test]
@@ -86,17 +87,17 @@ async fn no_keys_at_all_are_refused_without_a_message_and_unknown_ones_are_skipp
 async fn operation_is_not_required_for_keys_and_mids() {
     let script = accepting();
     is_ok(&post_to(&open(&script), "keys?keys=k", "").await, OK);
-    assert_eq!((script.pushed_one().message.operation, script.pushed_one().message.body), (0, vec![]));
+    assert_eq!((pushed_one(&script).message.operation, pushed_one(&script).message.body), (0, vec![]));
     let script = accepting();
     is_ok(&post_to(&open(&script), "mids?operation=&mids=7", "").await, OK);
-    assert_eq!(script.pushed_one().message.operation, 0);
+    assert_eq!(pushed_one(&script).message.operation, 0);
 }
 
 #[tokio::test]
 async fn a_push_to_mids_takes_repeated_mids_and_nobody_is_no_failure() {
     let script = accepting();
     is_ok(&post_to(&open(&script), "mids?operation=1000&mids=1&mids=&mids=3&mids=-2", "m").await, OK);
-    assert_eq!(script.pushed_one().target, PushTarget::Mids(vec![Mid(1), Mid(3)]));
+    assert_eq!(pushed_one(&script).target, PushTarget::Mids(vec![Mid(1), Mid(3)]));
     is_ok(&post_to(&open(&accepting()), "mids?operation=1000", "m").await, OK);
 }
 
@@ -123,7 +124,7 @@ async fn numbers_are_read_as_go_reads_them() {
 async fn a_push_to_a_room_names_it_by_type_and_room() {
     let script = accepting();
     is_ok(&post_to(&open(&script), "room?operation=1000&type=live&room=1000", r#"{"test":1}"#).await, OK);
-    let pushed = script.pushed_one();
+    let pushed = pushed_one(&script);
     assert_eq!((pushed.target, pushed.message.body), (PushTarget::Room(room("live://1000")), br#"{"test":1}"#.to_vec()));
 }
 
@@ -156,18 +157,18 @@ async fn a_push_to_all_takes_a_speed_and_ours_an_audience() {
     let script = accepting();
     is_ok(&post_to(&open(&script), "all?operation=1000&speed=50&platform=web&platform=ios&tag=vip", "m").await, OK);
     let audience = Audience { platforms: vec!["web".into(), "ios".into()], tags: vec!["vip".into()], speed: Some(50) };
-    assert_eq!(script.pushed_one().target, PushTarget::All(audience));
+    assert_eq!(pushed_one(&script).target, PushTarget::All(audience));
     for path in ["all?operation=1000", "all?operation=1000&speed=0", "all?operation=1000&speed=-5"] {
         let script = accepting();
         is_ok(&post_to(&open(&script), path, "m").await, OK);
-        assert_eq!(script.pushed_one().target, PushTarget::All(Audience::default()), "{path}");
+        assert_eq!(pushed_one(&script).target, PushTarget::All(Audience::default()), "{path}");
     }
 }
 
 #[tokio::test]
 async fn a_failed_push_answers_200_with_goims_code() {
     for (code, expected) in [(Code::Unavailable, -500), (Code::Internal, -500), (Code::StorageFull, -500), (Code::BadRequest, -400)] {
-        let app = open(&Script::push(move |_| Err(Error::new(code, "why <not>"))));
+        let app = open(&on_push(move |_| Err(Error::new(code, "why <not>"))));
         for path in ["keys?keys=k", "mids?mids=1", "room?operation=1&type=a&room=b", "all?operation=1"] {
             is_ok(&post_to(&app, path, "m").await, &format!(r#"{{"code":{expected},"message":"why \u003cnot\u003e"}}"#));
         }
@@ -177,13 +178,13 @@ async fn a_failed_push_answers_200_with_goims_code() {
 #[tokio::test]
 async fn one_refused_push_is_a_failed_call() {
     let refused = PushOutcome::Refused { error: Error::new(Code::BadRequest, "room is not bound") };
-    let app = open(&Script::push(move |_| Ok(PushReply::Pushed { outcomes: vec![refused.clone()] })));
+    let app = open(&on_push(move |_| Ok(PushReply::Pushed { outcomes: vec![refused.clone()] })));
     is_ok(&post_to(&app, "room?operation=1&type=a&room=b&durable=1", "m").await, r#"{"code":-400,"message":"room is not bound"}"#);
 }
 
 #[tokio::test]
 async fn our_parameters_are_understood_and_then_the_answer_tells_of_the_push() {
-    let script = Script::push(|_| {
+    let script = on_push(|_| {
         let stored = vec![Stored { uid: None, conversation: ConversationId(5), seq: Seq(6) }];
         Ok(PushReply::Pushed {
             outcomes: vec![PushOutcome::Accepted { push: "0".repeat(26), stored, would_reach: Some(3), repeated: true }],
@@ -194,7 +195,7 @@ async fn our_parameters_are_understood_and_then_the_answer_tells_of_the_push() {
     let answer = post_to(&app, path, "m").await;
     let data = json!({"push_id": "0".repeat(26), "stored": [{"conversation": "5", "seq": "6"}], "would_reach": 3, "repeated": true});
     assert_eq!(answer.json(), json!({"code": 0, "message": "", "data": data}));
-    let pushed = script.pushed_one();
+    let pushed = pushed_one(&script);
     assert_eq!(
         (pushed.durable, pushed.dry_run, pushed.not_before, pushed.ttl_ms),
         (true, true, Some(Millis(1_700_000_000_000)), Some(60_000))
@@ -233,21 +234,21 @@ async fn a_durable_push_without_a_key_gets_one_of_its_own() {
 #[tokio::test]
 async fn the_fullest_rooms_are_told_by_the_host_part_of_their_names() {
     let script =
-        Script::push(|_| Ok(PushReply::Counts { rooms: vec![(room("live://1000"), 100), (room("live://a?b&c"), 7), (room("lobby"), 3)] }));
+        on_push(|_| Ok(PushReply::Counts { rooms: vec![(room("live://1000"), 100), (room("live://a?b&c"), 7), (room("lobby"), 3)] }));
     let answer = get(&open(&script), "online/top?type=live&limit=2").await;
     is_ok(
         &answer,
         r#"{"code":0,"message":"","data":[{"room_id":"1000","count":100},{"room_id":"a","count":7},{"room_id":"lobby","count":3}]}"#,
     );
     assert!(script.push_commands() == [PushCommand::Top { prefix: "live".into(), limit: 2 }]);
-    let nobody = Script::push(|_| Ok(PushReply::Counts { rooms: vec![] }));
+    let nobody = on_push(|_| Ok(PushReply::Counts { rooms: vec![] }));
     is_ok(&get(&open(&nobody), "online/top?type=live&limit=99999999999").await, r#"{"code":0,"message":"","data":[]}"#);
     assert!(nobody.push_commands() == [PushCommand::Top { prefix: "live".into(), limit: 1_000 }]);
 }
 
 #[tokio::test]
 async fn asked_rooms_are_told_in_the_order_of_their_names_and_unknown_ones_are_0() {
-    let script = Script::push(|_| Ok(PushReply::Counts { rooms: vec![(room("live://b"), 100)] }));
+    let script = on_push(|_| Ok(PushReply::Counts { rooms: vec![(room("live://b"), 100)] }));
     let answer = get(&open(&script), "online/room?type=live&rooms=b&rooms=a&rooms=a%3C").await;
     is_ok(&answer, r#"{"code":0,"message":"","data":{"a":0,"a\u003c":0,"b":100}}"#);
     assert!(script.push_commands() == [PushCommand::Rooms { rooms: vec![room("live://b"), room("live://a"), room("live://a<")] }]);
@@ -255,13 +256,13 @@ async fn asked_rooms_are_told_in_the_order_of_their_names_and_unknown_ones_are_0
 
 #[tokio::test]
 async fn the_total_is_told_as_go_writes_a_map() {
-    let script = Script::push(|_| Ok(PushReply::Total { connections: 12, addresses: 3 }));
+    let script = on_push(|_| Ok(PushReply::Total { connections: 12, addresses: 3 }));
     is_ok(&get(&open(&script), "online/total").await, r#"{"code":0,"message":"","data":{"conn_count":12,"ip_count":3}}"#);
 }
 
 #[tokio::test]
 async fn weighted_nodes_look_as_goims() {
-    let script = Script::push(|command| {
+    let script = on_push(|command| {
         let PushCommand::Nodes { platform, address } = command else { return Err(Error::internal()) };
         assert_eq!((platform.as_str(), address.as_str()), ("web", "127.0.0.1"));
         let backoff = Backoff { max_delay: 300, base_delay: 3, factor_hundredths: 180, jitter_hundredths: 30 };
@@ -290,7 +291,7 @@ async fn instances_look_as_goims_discovery_tells_them() {
         draining: false,
         renewed_at: Millis(1_700_000_000_000),
     };
-    let script = Script::push(move |_| Ok(PushReply::Nodes { nodes: vec![node.clone()] }));
+    let script = on_push(move |_| Ok(PushReply::Nodes { nodes: vec![node.clone()] }));
     let answer = get(&open(&script), "nodes/instances").await.json();
     let expected = json!([{
         "region": "", "zone": "", "env": "", "appid": "goim.comet", "hostname": "comet-1", "addrs": ["tcp://203.0.113.5:3101"],
@@ -332,11 +333,11 @@ async fn beside_the_api_the_same_routes_want_the_key() {
 
 #[tokio::test]
 async fn what_goim_does_not_know_has_statuses_of_its_own() {
-    let limited = Script::push(|_| Err(Error::new(Code::RateLimited, "slower").retry_after(1_500)));
+    let limited = on_push(|_| Err(Error::new(Code::RateLimited, "slower").retry_after(1_500)));
     let answer = post_to(&open(&limited), "all?operation=1", "m").await;
     assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (429, "2"));
     assert_eq!(answer.text, r#"{"code":-429,"message":"slower"}"#);
-    let forbidden = Script::push(|_| Err(Error::new(Code::Forbidden, "not with this key")));
+    let forbidden = on_push(|_| Err(Error::new(Code::Forbidden, "not with this key")));
     assert_eq!(post_to(&open(&forbidden), "all?operation=1", "m").await.status, 403);
 }
 
@@ -362,6 +363,6 @@ async fn bounds_hold_for_goims_callers_too() {
 async fn uids_and_mids_are_different_people() {
     let script = accepting();
     post_to(&open(&script), "mids?operation=1&mids=5", "m").await;
-    assert_ne!(script.pushed_one().target, PushTarget::Uids(vec![Uid(5)]));
-    assert_eq!(script.pushed_one().target, PushTarget::Mids(vec![Mid(5)]));
+    assert_ne!(pushed_one(&script).target, PushTarget::Uids(vec![Uid(5)]));
+    assert_eq!(pushed_one(&script).target, PushTarget::Mids(vec![Mid(5)]));
 }

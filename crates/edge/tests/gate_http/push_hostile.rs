@@ -188,7 +188,7 @@ async fn a_failure_of_a_key_has_a_title_about_keys() {
         (answer.status.as_u16(), answer.json()["title"].as_str().unwrap().to_owned())
     };
     let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
-    let scoped = Script::push(|_| Err(skein_domain::Error::new(skein_domain::Code::Forbidden, "not with this key")));
+    let scoped = on_push(|_| Err(skein_domain::Error::new(skein_domain::Code::Forbidden, "not with this key")));
     let app = app(&scoped);
     let (none, may_not) = ("There is no valid API key.".to_owned(), "This API key may not do that.".to_owned());
     for line in LINES.iter().filter(|line| !line.contains("limit=x")) {
@@ -238,8 +238,7 @@ async fn a_message_or_a_request_over_its_limit_is_too_large() {
 #[tokio::test]
 async fn a_body_that_does_not_come_and_a_door_that_does_not_answer_end_in_time() {
     let config = Config { request_timeout_ms: const { NonZeroU32::new(400).unwrap() }, ..Config::default() };
-    let stalling = Script::stalling();
-    let app = gate::push_router(Gate { config, ..gate(&stalling) });
+    let app = gate::push_router(Gate { config, ..gate(&stalling()) });
     let never = Body::from_stream(futures_util::stream::pending::<Result<Vec<u8>, std::io::Error>>());
     let answer = send(&app, request("POST /api/v1/push", &[&api_key(), JSON], never)).await;
     assert_eq!(answer.problem(), (504, "timeout".into()));
@@ -250,12 +249,12 @@ async fn a_body_that_does_not_come_and_a_door_that_does_not_answer_end_in_time()
 
 #[tokio::test]
 async fn a_logic_that_answers_something_else_is_an_internal_error() {
-    let script = Script::push(|_| Ok(skein_domain::live::PushReply::Authorized));
+    let script = on_push(|_| Ok(skein_domain::live::PushReply::Authorized));
     let app = app(&script);
     for line in &LINES[2..4] {
         assert_eq!(ask(&app, line, Value::Null).await.problem(), (500, "internal".into()), "{line}");
     }
-    let none = Script::push(|_| Ok(skein_domain::live::PushReply::Pushed { outcomes: vec![] }));
+    let none = on_push(|_| Ok(skein_domain::live::PushReply::Pushed { outcomes: vec![] }));
     let sound = json!({"to": {"room": "a"}, "operation": 1000, "text": "x"});
     assert_eq!(ask(&super::push_api::app(&none), "POST /api/v1/push", sound).await.problem(), (500, "internal".into()));
 }

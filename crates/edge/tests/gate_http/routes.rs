@@ -26,7 +26,7 @@ fn routes() -> Vec<Route> {
 
 #[tokio::test]
 async fn without_a_session_every_route_but_the_public_ones_answers_401() {
-    let script = Script::done();
+    let script = done();
     let app = app(&script);
     let mut open = BTreeSet::new();
     for route in routes() {
@@ -46,7 +46,7 @@ async fn without_a_session_every_route_but_the_public_ones_answers_401() {
 
 #[tokio::test]
 async fn an_unknown_or_implausible_secret_answers_401_everywhere() {
-    let script = Script::done();
+    let script = done();
     let app = app(&script);
     let long = format!("authorization: Bearer {}", "x".repeat(10_000));
     let secrets = [

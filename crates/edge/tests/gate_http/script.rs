@@ -1,153 +1,84 @@
-//! A logic that answers what a test tells it, and remembers what it was asked.
+//! The public HTTP API over a logic that answers what a test tells it; and what a client sends and reads.
 
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use skein_domain::account::{DeviceClass, Session};
 use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
-use skein_domain::door::{Caller, Connect, Connected, Logic, NodeLoad, Origin};
-use skein_domain::id::{ConnectionRef, Millis, NodeId, SessionId, Uid};
-use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushOutcome, PushReply, PushRequest, Pusher};
+use skein_domain::id::{Millis, SessionId, Uid};
+use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushRequest, Pusher};
+use skein_domain::testing::{Play, ScriptedLogic, at_once, never};
 use skein_domain::trace::Sampling;
 use skein_domain::{Code, Error, Result};
 use skein_edge::gate::{self, Config, Gate};
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tower::ServiceExt;
 
 pub const API_KEY: &str = "an-api-key-of-32-characters-long";
 pub const TOKEN: &str = "the-token-of-session-70";
 
-type Play<C, R> = Box<dyn Fn(C) -> Result<R> + Send + Sync>;
-
-/// `account` is asked for everything but `Verify`, which knows [`TOKEN`] alone.
-pub struct Script {
-    pub asked: Mutex<Vec<(Caller, Command)>>,
-    pub origins: Mutex<Vec<String>>,
-    pub pushed: Mutex<Vec<(Pusher, String, PushCommand)>>,
-    command: Play<Command, Reply>,
-    account: Play<AccountCommand, AccountReply>,
-    push: Play<PushCommand, PushReply>,
-    stalls: bool,
+/// Says what becomes of commands.
+pub fn on_command(play: impl Fn(Command) -> Result<Reply> + Send + Sync + 'static) -> Arc<ScriptedLogic> {
+    Arc::new(ScriptedLogic { on_call: at_once(play), ..done_at_once() })
 }
 
-impl Script {
-    pub fn command(play: impl Fn(Command) -> Result<Reply> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { command: Box::new(play), ..Self::blank() })
-    }
+/// Says what becomes of account business but `Verify`, which knows [`TOKEN`] alone.
+pub fn on_account(play: impl Fn(AccountCommand) -> Result<AccountReply> + Send + Sync + 'static) -> Arc<ScriptedLogic> {
+    Arc::new(ScriptedLogic { on_account: verifying(play), ..done_at_once() })
+}
 
-    pub fn account(play: impl Fn(AccountCommand) -> Result<AccountReply> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { account: Box::new(play), ..Self::blank() })
-    }
+/// Says what becomes of pushes, of everybody without a key and of who has [`API_KEY`].
+pub fn on_push(play: impl Fn(PushCommand) -> Result<PushReply> + Send + Sync + 'static) -> Arc<ScriptedLogic> {
+    Arc::new(ScriptedLogic { on_push: at_once(play), ..done_at_once() })
+}
 
-    /// `push` is asked by whoever is let in, everybody without a key, and who has [`API_KEY`]; whether a key is one the
-    /// script says itself.
-    pub fn push(play: impl Fn(PushCommand) -> Result<PushReply> + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { push: Box::new(play), ..Self::blank() })
-    }
+/// Knows who asks, but never answers.
+pub fn stalling() -> Arc<ScriptedLogic> {
+    Arc::new(ScriptedLogic { on_call: never(), on_push: never(), ..done_at_once() })
+}
 
-    /// Verifies, but never answers a command.
-    pub fn stalling() -> Arc<Self> {
-        Arc::new(Self { stalls: true, ..Self::blank() })
-    }
+pub fn done() -> Arc<ScriptedLogic> {
+    Arc::new(done_at_once())
+}
 
-    pub fn done() -> Arc<Self> {
-        Self::command(|_| Ok(Reply::Done))
-    }
-
-    fn blank() -> Self {
-        Self {
-            asked: Mutex::default(),
-            origins: Mutex::default(),
-            pushed: Mutex::default(),
-            command: Box::new(|_| Ok(Reply::Done)),
-            account: Box::new(|_| Ok(AccountReply::Done)),
-            push: Box::new(|_| Ok(PushReply::Authorized)),
-            stalls: false,
-        }
-    }
-
-    pub fn push_commands(&self) -> Vec<PushCommand> {
-        self.pushed.lock().unwrap().iter().map(|(_, _, command)| command.clone()).collect()
-    }
-
-    /// The one request pushed so far.
-    pub fn pushed_one(&self) -> PushRequest {
-        let mut requests = self.push_commands().into_iter().flat_map(|command| match command {
-            PushCommand::Push { requests } => requests,
-            _ => Vec::new(),
-        });
-        let first = requests.next().expect("nothing was pushed");
-        assert!(requests.next().is_none(), "more than one was pushed");
-        first
-    }
-
-    pub fn commands(&self) -> Vec<Command> {
-        self.asked.lock().unwrap().iter().map(|(_, command)| command.clone()).collect()
+fn done_at_once() -> ScriptedLogic {
+    ScriptedLogic {
+        pushers: vec![Pusher::Open, Pusher::ApiKey(API_KEY.to_owned())],
+        on_call: at_once(|_| Ok(Reply::Done)),
+        on_account: verifying(|_| Ok(AccountReply::Done)),
+        on_push: at_once(|_| Ok(PushReply::Authorized)),
+        ..ScriptedLogic::default()
     }
 }
 
-#[async_trait::async_trait]
-impl Logic for Script {
-    async fn connect(&self, _: Connect) -> Result<Connected> {
-        Err(Error::internal())
-    }
-
-    async fn disconnect(&self, _: NodeId, _: ConnectionRef) -> Result<()> {
-        Err(Error::internal())
-    }
-
-    async fn renew(&self, _: NodeLoad, _: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
-        Err(Error::internal())
-    }
-
-    fn call(&self, caller: Caller, command: Command) -> BoxFuture<'static, Result<Reply>> {
-        self.asked.lock().unwrap().push((caller, command.clone()));
-        if self.stalls {
-            return std::future::pending().boxed();
+fn verifying(play: impl Fn(AccountCommand) -> Result<AccountReply> + Send + Sync + 'static) -> Play<AccountCommand, AccountReply> {
+    at_once(move |command| match command {
+        AccountCommand::Verify { secret } if secret == TOKEN => {
+            Ok(AccountReply::Verified { session: session(), nickname: "Ann".into(), email: "ann@example.org".into() })
         }
-        let reply = (self.command)(command);
-        async { reply }.boxed()
-    }
+        AccountCommand::Verify { .. } => Err(Error::new(Code::Unauthorized, "no such session")),
+        command => play(command),
+    })
+}
 
-    async fn account(&self, from: Origin, command: AccountCommand) -> Result<AccountReply> {
-        self.origins.lock().unwrap().push(from.address);
-        match command {
-            AccountCommand::Verify { secret } if secret == TOKEN => {
-                Ok(AccountReply::Verified { session: session(), nickname: "Ann".into(), email: "ann@example.org".into() })
-            }
-            AccountCommand::Verify { .. } => Err(Error::new(Code::Unauthorized, "no such session")),
-            command => (self.account)(command),
-        }
-    }
-
-    async fn guest(&self, _: GuestCommand) -> Result<GuestReply> {
-        Err(Error::internal())
-    }
-
-    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
-        if pusher != Pusher::Open && pusher != Pusher::ApiKey(API_KEY.to_owned()) {
-            return Err(Error::new(Code::Unauthorized, "no such API key"));
-        }
-        if command == PushCommand::Prove {
-            return Ok(PushReply::Authorized);
-        }
-        self.pushed.lock().unwrap().push((pusher, from.address, command.clone()));
-        if self.stalls {
-            return std::future::pending().await;
-        }
-        (self.push)(command)
-    }
+/// The one request pushed so far.
+pub fn pushed_one(logic: &ScriptedLogic) -> PushRequest {
+    let mut requests = logic.push_commands().into_iter().flat_map(|command| match command {
+        PushCommand::Push { requests } => requests,
+        _ => Vec::new(),
+    });
+    let first = requests.next().expect("nothing was pushed");
+    assert!(requests.next().is_none(), "more than one was pushed");
+    first
 }
 
 /// A push API that accepts whatever it is asked to push.
-pub fn accepting() -> Arc<Script> {
-    Script::push(|command| match command {
+pub fn accepting() -> Arc<ScriptedLogic> {
+    on_push(|command| match command {
         PushCommand::Push { requests } => {
             let accepted = |at| PushOutcome::Accepted { push: format!("{at:026}"), stored: vec![], would_reach: None, repeated: false };
             Ok(PushReply::Pushed { outcomes: (0..requests.len()).map(accepted).collect() })
@@ -173,11 +104,11 @@ pub fn session() -> Session {
     }
 }
 
-pub fn gate(script: &Arc<Script>) -> Gate {
+pub fn gate(script: &Arc<ScriptedLogic>) -> Gate {
     Gate { logic: script.clone(), config: Config::default(), tls: false, mailbox: None, sampling: Sampling::of_share(1.0) }
 }
 
-pub fn app(script: &Arc<Script>) -> Router {
+pub fn app(script: &Arc<ScriptedLogic>) -> Router {
     gate::router(gate(script))
 }
 

@@ -7,13 +7,14 @@ use skein_domain::account::{DeviceClass, Profile};
 use skein_domain::command::{AccountCommand, AccountReply, Command, LoggedIn, Reply};
 use skein_domain::id::Uid;
 use skein_domain::port::CometAddress;
+use skein_domain::testing::ScriptedLogic;
 use skein_edge::gate::{self, Config, Gate};
 use std::sync::Arc;
 
 const JSON: &str = "content-type: application/json";
 
-fn logging_in() -> Arc<Script> {
-    Script::account(|command| {
+fn logging_in() -> Arc<ScriptedLogic> {
+    on_account(|command| {
         let AccountCommand::LogIn { email, password, class, client } = command else { panic!("not a log-in") };
         assert_eq!((email.as_str(), password.as_str(), client.as_str()), ("ann@example.org", "correct horse", "test 1"));
         let session = skein_domain::account::Session { class, ..session() };
@@ -108,7 +109,7 @@ fn with_cookie(line: &str, headers: &[&str]) -> axum::http::Request<Body> {
 #[tokio::test]
 async fn a_change_by_cookie_needs_an_allowed_origin() {
     let config = Config { allowed_origins: vec!["https://chat.example.org".to_owned().try_into().unwrap()], ..Config::default() };
-    let script = Script::done();
+    let script = done();
     let app = gate::router(Gate { config, ..gate(&script) });
     let foreign: [&[&str]; 7] = [
         &[],
@@ -137,7 +138,7 @@ async fn a_change_by_cookie_needs_an_allowed_origin() {
 
 #[tokio::test]
 async fn reading_by_cookie_and_changing_by_token_need_no_origin() {
-    let app = app(&Script::command(|command| match command {
+    let app = app(&on_command(|command| match command {
         Command::ListDevices => Ok(Reply::Devices { sessions: vec![], current: session().id }),
         _ => Ok(Reply::Done),
     }));
@@ -149,7 +150,7 @@ async fn reading_by_cookie_and_changing_by_token_need_no_origin() {
 
 #[tokio::test]
 async fn logging_out_takes_the_cookie_away() {
-    let script = Script::done();
+    let script = done();
     let app = app(&script);
     for path in ["/api/v1/logout", "/api/v1/logout/everywhere"] {
         let answer = send(&app, with_cookie(&format!("POST {path}"), &["sec-fetch-site: same-origin"])).await;
@@ -163,7 +164,7 @@ async fn logging_out_takes_the_cookie_away() {
 
 #[tokio::test]
 async fn the_cookie_is_renewed_with_the_profile() {
-    let app = app(&Script::command(|_| {
+    let app = app(&on_command(|_| {
         let profile = Profile { uid: Uid(7), nickname: "Ann".into(), signature: String::new(), email: None, findable_by_email: false };
         Ok(Reply::Profiles { profiles: vec![profile], cursor: String::new() })
     }));
@@ -174,9 +175,9 @@ async fn the_cookie_is_renewed_with_the_profile() {
 
 #[tokio::test]
 async fn the_caller_is_whom_the_token_belongs_to() {
-    let script = Script::done();
+    let script = done();
     ask(&app(&script), "POST /api/v1/logout", Value::Null).await;
-    let (caller, _) = script.asked.lock().unwrap().pop().unwrap();
+    let (caller, _) = script.called.lock().unwrap().pop().unwrap();
     assert_eq!((caller.uid, caller.session, caller.class), (Uid(7), session().id, DeviceClass::Cli));
     assert_eq!((caller.connection, caller.address.as_str()), (None, "127.0.0.1"));
 }

@@ -15,7 +15,7 @@ async fn raw(address: SocketAddr, request: &str) -> String {
 
 #[tokio::test]
 async fn problems_are_framed_and_the_peer_is_known() {
-    let script = Script::done();
+    let script = done();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let service = app(&script).into_make_service_with_connect_info::<SocketAddr>();
@@ -34,7 +34,7 @@ async fn problems_are_framed_and_the_peer_is_known() {
     let request =
         format!("POST /api/v1/logout HTTP/1.1\r\nhost: localhost\r\n{}\r\nx-forwarded-for: 1.2.3.4\r\nconnection: close\r\n\r\n", bearer());
     assert!(raw(address, &request).await.starts_with("HTTP/1.1 204 "));
-    let (caller, _) = script.asked.lock().unwrap().pop().unwrap();
+    let (caller, _) = script.called.lock().unwrap().pop().unwrap();
     assert_eq!(caller.address, "127.0.0.1");
     server.abort();
 }

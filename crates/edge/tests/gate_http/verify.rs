@@ -62,7 +62,7 @@ async fn nothing_else_answers_there() {
 #[tokio::test]
 async fn a_key_for_something_else_or_used_too_often_is_refused_in_time() {
     for (code, status) in [(Code::Forbidden, 403), (Code::RateLimited, 429)] {
-        let script = Script::push(move |_| Err(Error::new(code, "why").retry_after(1_000)));
+        let script = on_push(move |_| Err(Error::new(code, "why").retry_after(1_000)));
         let app = gate::push_router(gate(&script));
         let body = json!({ "token": TOKEN }).to_string();
         let answer = send(&app, request("POST /logic/verify", &[&api_key(), "content-type: application/json"], body)).await;

@@ -2,14 +2,10 @@
 //!
 //! goim's acceptor ends for good at the first such error: nobody is let in until a restart.
 
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use skein_domain::command::{AccountCommand, AccountReply, Command as Asked, Reply};
-use skein_domain::door::{Caller, Connect, Connected, Logic, NodeLoad, Origin};
-use skein_domain::id::{ConnectionRef, NodeId};
-use skein_domain::live::{Guest, GuestCommand, GuestKey, GuestReply, Mid, PushCommand, PushReply, Pusher};
+use skein_domain::id::NodeId;
+use skein_domain::live::{Guest, GuestCommand, GuestKey, GuestReply, Mid};
 use skein_domain::port::CometAddress;
-use skein_domain::{Error, Result};
+use skein_domain::testing::{ScriptedLogic, at_once};
 use skein_edge::comet::{Clients, Comet, Config, Hub};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -26,7 +22,7 @@ const DESCRIPTORS_MAX: usize = 256;
 #[tokio::test]
 async fn every_acceptor_survives_the_want_of_descriptors() {
     let hub = Hub::new(Config::default(), NodeId("node-1".into()));
-    let comet = Comet::new(hub.clone(), Arc::new(Porter), CometAddress::default());
+    let comet = Comet::new(hub.clone(), Arc::new(porter()), CometAddress::default());
     let mut addresses = Vec::new();
     for clients in [Clients::SkeinAndGoim, Clients::GoimWebSocket] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -70,41 +66,15 @@ async fn every_acceptor_survives_the_want_of_descriptors() {
     assert_eq!(&answer[8..12], [0, 0, 0, 8]);
 }
 
-/// A logic that lets every guest in and knows nothing else.
-struct Porter;
-
-#[async_trait::async_trait]
-impl Logic for Porter {
-    async fn connect(&self, _: Connect) -> Result<Connected> {
-        Err(Error::internal())
-    }
-
-    async fn disconnect(&self, _: NodeId, _: ConnectionRef) -> Result<()> {
-        Ok(())
-    }
-
-    async fn renew(&self, _: NodeLoad, _: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
-        Ok(Vec::new())
-    }
-
-    fn call(&self, _: Caller, _: Asked) -> BoxFuture<'static, Result<Reply>> {
-        std::future::ready(Err(Error::internal())).boxed()
-    }
-
-    async fn account(&self, _: Origin, _: AccountCommand) -> Result<AccountReply> {
-        Err(Error::internal())
-    }
-
-    async fn guest(&self, command: GuestCommand) -> Result<GuestReply> {
-        let GuestCommand::Connect { .. } = command else {
-            return Ok(GuestReply::Done);
-        };
-        let key = GuestKey::parse("guest")?;
-        let guest = Guest { mid: Mid(0), key, room: None, accepts: Vec::new(), platform: String::new(), tags: Vec::new() };
-        Ok(GuestReply::Connected { guest, heartbeat_ms: 480_000, replaced: None })
-    }
-
-    async fn push(&self, _: Pusher, _: Origin, _: PushCommand) -> Result<PushReply> {
-        Err(Error::internal())
-    }
+/// Lets every guest in and knows nothing else.
+fn porter() -> ScriptedLogic {
+    let on_guest = at_once(|command| match command {
+        GuestCommand::Connect { .. } => {
+            let key = GuestKey::parse("guest")?;
+            let guest = Guest { mid: Mid(0), key, room: None, accepts: Vec::new(), platform: String::new(), tags: Vec::new() };
+            Ok(GuestReply::Connected { guest, heartbeat_ms: 480_000, replaced: None })
+        }
+        _ => Ok(GuestReply::Done),
+    });
+    ScriptedLogic { on_guest, ..ScriptedLogic::default() }
 }

@@ -46,11 +46,11 @@ fn town() -> Arc<World> {
         GuestCommand::Online { rooms, .. } => Ok(GuestReply::Online { rooms }),
         _ => Ok(GuestReply::Done),
     };
-    Arc::new(World { guest: Box::new(guest), ..World::default() })
+    World::of_guests(guest)
 }
 
 fn asked(world: &World) -> Vec<GuestCommand> {
-    std::mem::take(&mut world.guests.lock().unwrap())
+    std::mem::take(&mut world.logic.guests.lock().unwrap())
 }
 
 fn generation_of(command: &GuestCommand) -> Generation {
@@ -152,21 +152,21 @@ async fn nodes_are_advice_in_goims_fields() {
         nodes: vec!["n".into()],
         backoff,
     };
-    let world = Arc::new(World { push: Box::new(move |_| Ok(PushReply::Advice { advice: advice.clone() })), ..World::default() });
+    let world = World::of_pushes(move |_| Ok(PushReply::Advice { advice: advice.clone() }));
     let reply = Client::of(&world).await.call(NODES, "0a 03 776562 12 07 312e322e332e34").await.unwrap();
     let expected = "0a0164 109d18 189e18 209f18 28f001 32016e 3a0f 08ac02 1003 1d6666e63f 259a99993e 4002";
     assert_eq!(reply, expected.replace(' ', ""));
-    let (pusher, from, command) = world.pushed.lock().unwrap().pop().unwrap();
+    let (pusher, from, command) = world.logic.pushed.lock().unwrap().pop().unwrap();
     assert_eq!((pusher, from.address.as_str()), (Pusher::Open, "1.2.3.4"));
     assert!(command == PushCommand::Nodes { platform: "web".into(), address: "1.2.3.4".into() });
 }
 
 #[tokio::test]
 async fn what_the_door_refuses_is_a_status_and_hostile_names_do_not_reach_it() {
-    let refusing = Arc::new(World { guest: Box::new(|_| Err(Error::new(Code::BadRequest, "no JSON object"))), ..World::default() });
+    let refusing = World::of_guests(|_| Err(Error::new(Code::BadRequest, "no JSON object")));
     let status = Client::of(&refusing).await.call(CONNECT, CONNECT_C1).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (tonic::Code::Unknown, "no JSON object"));
-    let forbidding = Arc::new(World { guest: Box::new(|_| Err(Error::new(Code::Forbidden, "not trusted"))), ..World::default() });
+    let forbidding = World::of_guests(|_| Err(Error::new(Code::Forbidden, "not trusted")));
     assert_eq!(Client::of(&forbidding).await.call(CONNECT, CONNECT_C1).await.unwrap_err().code(), tonic::Code::PermissionDenied);
 
     let world = town();

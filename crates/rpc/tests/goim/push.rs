@@ -35,7 +35,7 @@ fn accepting() -> Arc<World> {
         PushCommand::Top { .. } | PushCommand::Rooms { .. } => Ok(PushReply::Counts { rooms: vec![(RoomName::parse("a").unwrap(), 4)] }),
         _ => Err(Error::internal()),
     };
-    Arc::new(World { push: Box::new(push), ..World::default() })
+    World::of_pushes(push)
 }
 
 fn node() -> LiveNode {
@@ -48,7 +48,7 @@ async fn client(world: &Arc<World>) -> Client {
 }
 
 fn requests(world: &World) -> Vec<PushRequest> {
-    let asked = std::mem::take(&mut *world.pushed.lock().unwrap());
+    let asked = std::mem::take(&mut *world.logic.pushed.lock().unwrap());
     let requests = asked.into_iter().flat_map(|(_, _, command)| match command {
         PushCommand::Push { requests } => requests,
         _ => vec![],
@@ -100,7 +100,7 @@ async fn without_a_key_that_is_known_nothing_is_judged() {
             );
         }
     }
-    assert!(world.pushed.lock().unwrap().is_empty());
+    assert!(world.logic.pushed.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -127,14 +127,14 @@ async fn a_message_that_does_not_come_is_not_waited_for_for_ever() {
     let status = client.call_without_message(PUSH).await.unwrap_err();
     assert_eq!((status.code(), text(status.metadata(), "skein-code")), (tonic::Code::DeadlineExceeded, Some("timeout")));
     assert_eq!(began.elapsed().as_secs(), 10);
-    assert!(world.pushed.lock().unwrap().is_empty());
+    assert!(world.logic.pushed.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
 async fn the_key_and_the_address_are_shown_to_the_door() {
     let world = accepting();
     assert_eq!(client(&world).await.call(TOTAL, "").await.unwrap(), "08051002");
-    let (pusher, from, _) = world.pushed.lock().unwrap().pop().unwrap();
+    let (pusher, from, _) = world.logic.pushed.lock().unwrap().pop().unwrap();
     assert_eq!((pusher, from.address.as_str()), (Pusher::ApiKey(API_KEY.into()), "127.0.0.1"));
 }
 
@@ -165,7 +165,7 @@ async fn calls_of_another_shape_are_refused_before_the_door() {
     assert_eq!(client.call(ROOMS, "18 e907").await.unwrap_err().code(), tonic::Code::InvalidArgument);
     let huge = [vec![0x3a, 0x80, 0x80, 0x80, 0x01], vec![b'x'; 2 << 20]].concat();
     assert_eq!(client.call_bytes(PUSH, huge).await.unwrap_err().code(), tonic::Code::OutOfRange);
-    assert!(world.pushed.lock().unwrap().is_empty());
+    assert!(world.logic.pushed.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -200,8 +200,8 @@ async fn a_refusal_has_its_code_and_the_time_to_wait() {
         (Code::Internal, tonic::Code::Internal),
     ];
     for (code, expected) in cases {
-        let world = World { push: Box::new(move |_| Err(Error::new(code, "why").retry_after(1_500))), ..World::default() };
-        let status = client(&Arc::new(world)).await.call(TOTAL, "").await.unwrap_err();
+        let world = World::of_pushes(move |_| Err(Error::new(code, "why").retry_after(1_500)));
+        let status = client(&world).await.call(TOTAL, "").await.unwrap_err();
         assert_eq!((status.code(), text(status.metadata(), "skein-code")), (expected, Some(code.as_str())));
         assert_eq!(text(status.metadata(), "retry-after-ms"), Some("1500"));
     }

@@ -2,13 +2,12 @@
 
 use async_trait::async_trait;
 use bytes::{Buf, BufMut, Bytes};
-use futures_util::future::BoxFuture;
-use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
+use skein_domain::Result;
 use skein_domain::delivery::{Batch, Delivered};
-use skein_domain::door::{Caller, Connect, Connected, Delivery, Logic, NodeLoad, Origin};
-use skein_domain::id::{ConnectionRef, NodeId, Uid};
+use skein_domain::door::Delivery;
+use skein_domain::id::Uid;
 use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushReply, Pusher, RoomName};
-use skein_domain::{Code, Error, Result};
+use skein_domain::testing::{ScriptedLogic, at_once};
 use skein_rpc::{LiveRooms, goim_comet_service, goim_logic_service, push_service};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -22,65 +21,30 @@ use tonic::{Request, Status};
 
 pub const API_KEY: &str = "an-api-key";
 
-type Play<C, R> = Box<dyn Fn(C) -> Result<R> + Send + Sync>;
-
-/// Doors that answer what a test tells them, and remember what they were asked. That [`API_KEY`] is one they know.
+/// Doors that answer what a test tells them, and remember what they were asked.
 pub struct World {
-    pub guest: Play<GuestCommand, GuestReply>,
-    pub push: Play<PushCommand, PushReply>,
-    pub deliver: Play<Batch, Delivered>,
-    pub guests: Mutex<Vec<GuestCommand>>,
-    pub pushed: Mutex<Vec<(Pusher, Origin, PushCommand)>>,
+    pub logic: Arc<ScriptedLogic>,
+    pub deliver: Box<dyn Fn(Batch) -> Result<Delivered> + Send + Sync>,
     pub batches: Mutex<Vec<Batch>>,
 }
 
 impl Default for World {
     fn default() -> Self {
-        Self {
-            guest: Box::new(|_| Ok(GuestReply::Done)),
-            push: Box::new(|_| Ok(PushReply::Authorized)),
-            deliver: Box::new(|_| Ok(Delivered::default())),
-            guests: Mutex::default(),
-            pushed: Mutex::default(),
-            batches: Mutex::default(),
-        }
+        Self { logic: Arc::default(), deliver: Box::new(|_| Ok(Delivered::default())), batches: Mutex::default() }
     }
 }
 
-#[async_trait]
-impl Logic for World {
-    async fn connect(&self, _: Connect) -> Result<Connected> {
-        Err(Error::internal())
+impl World {
+    pub fn of_guests(play: impl Fn(GuestCommand) -> Result<GuestReply> + Send + Sync + 'static) -> Arc<Self> {
+        let logic = ScriptedLogic { on_guest: at_once(play), ..ScriptedLogic::default() };
+        Arc::new(Self { logic: Arc::new(logic), ..Self::default() })
     }
 
-    async fn disconnect(&self, _: NodeId, _: ConnectionRef) -> Result<()> {
-        Err(Error::internal())
-    }
-
-    async fn renew(&self, _: NodeLoad, _: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
-        Err(Error::internal())
-    }
-
-    fn call(&self, _: Caller, _: Command) -> BoxFuture<'static, Result<Reply>> {
-        Box::pin(async { Err(Error::internal()) })
-    }
-
-    async fn account(&self, _: Origin, _: AccountCommand) -> Result<AccountReply> {
-        Err(Error::internal())
-    }
-
-    async fn guest(&self, command: GuestCommand) -> Result<GuestReply> {
-        self.guests.lock().unwrap().push(command.clone());
-        (self.guest)(command)
-    }
-
-    async fn push(&self, pusher: Pusher, from: Origin, command: PushCommand) -> Result<PushReply> {
-        if command == PushCommand::Prove {
-            let is_known = pusher == Pusher::ApiKey(API_KEY.into());
-            return if is_known { Ok(PushReply::Authorized) } else { Err(Error::new(Code::Unauthorized, "no such API key")) };
-        }
-        self.pushed.lock().unwrap().push((pusher, from, command.clone()));
-        (self.push)(command)
+    /// [`API_KEY`] is one they know, and keyless routes are open.
+    pub fn of_pushes(play: impl Fn(PushCommand) -> Result<PushReply> + Send + Sync + 'static) -> Arc<Self> {
+        let pushers = vec![Pusher::Open, Pusher::ApiKey(API_KEY.into())];
+        let logic = ScriptedLogic { pushers, on_push: at_once(play), ..ScriptedLogic::default() };
+        Arc::new(Self { logic: Arc::new(logic), ..Self::default() })
     }
 }
 
@@ -108,8 +72,8 @@ pub async fn serve(world: &Arc<World>) -> SocketAddr {
     let at = listener.local_addr().unwrap();
     let server = Server::builder()
         .add_service(goim_comet_service(world.clone(), world.clone()))
-        .add_service(goim_logic_service(world.clone()))
-        .add_service(push_service(world.clone()));
+        .add_service(goim_logic_service(world.logic.clone()))
+        .add_service(push_service(world.logic.clone()));
     tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
     at
 }
@@ -117,7 +81,7 @@ pub async fn serve(world: &Arc<World>) -> SocketAddr {
 /// The same behind pipes in memory.
 fn piped(world: &Arc<World>) -> Channel {
     let (pipes, incoming) = mpsc::channel::<std::io::Result<tokio::io::DuplexStream>>(4);
-    let server = Server::builder().add_service(push_service(world.clone())).serve_with_incoming(ReceiverStream::new(incoming));
+    let server = Server::builder().add_service(push_service(world.logic.clone())).serve_with_incoming(ReceiverStream::new(incoming));
     tokio::spawn(server);
     let connector = tower::service_fn(move |_: tonic::transport::Uri| {
         let pipes = pipes.clone();

@@ -60,6 +60,7 @@ const OPS = {
   openDirect: 112,
   createGroup: 113,
   changeInfo: 114,
+  silence: 120,
   joinRoom: 121,
   typing: 110,
   changeSettings: 111,

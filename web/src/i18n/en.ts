@@ -205,6 +205,7 @@ export const en = {
     add: "Add friend",
     find: "Find people",
     findHint: "E-mail address, number, or the beginning of a nickname",
+    findShort: "Type at least two characters of a nickname.",
     found: (n: number) => plural(n, "person found", "people found"),
     nobody: "Nobody found.",
     greeting: "Greeting",

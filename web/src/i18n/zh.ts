@@ -203,6 +203,7 @@ export const zh: Catalogue = {
     add: "添加好友",
     find: "查找用户",
     findHint: "邮箱、编号，或昵称开头",
+    findShort: "请至少输入昵称的前两个字。",
     found: (n) => `找到 ${n} 人`,
     nobody: "没有找到。",
     greeting: "验证消息",

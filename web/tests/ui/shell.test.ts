@@ -23,6 +23,19 @@ describe("language", () => {
     expect(JSON.stringify([zh, en])).not.toContain('""');
   });
 
+  test("Chinese has Chinese punctuation", () => {
+    const flat = (value: unknown): string[] =>
+      typeof value === "function"
+        ? flat(value("名字", "名字"))
+        : value && typeof value === "object"
+          ? Object.values(value).flatMap(flat)
+          : [String(value)];
+    const { names, ...common } = zh.common;
+    const sentences = [...flat({ ...zh, common }), names(["张三", "李四"])];
+    expect(sentences.length).toBeGreaterThan(300);
+    expect(sentences.filter((text) => /\p{Script=Han} ?[,:;!?]|[,:;!?] ?\p{Script=Han}/u.test(text))).toEqual([]);
+  });
+
   test("every error the server names has a sentence", () => {
     const table = readFileSync(file("../docs/http-api.md"), "utf8").split("generated errors: begin")[1] ?? "";
     const codes = [...table.matchAll(/^\| `(\w+)` \| \d/gm)].map((match) => match[1] as string);

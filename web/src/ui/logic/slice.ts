@@ -12,13 +12,13 @@ export interface Slice {
 
 export const DRAWN_MAX = 160;
 /** So many for a reader who follows the end: what goes by above need not stay. */
-export const FOLLOWED_MAX = 96;
+export const FOLLOWED_MAX = 64;
 /** How many rows are drawn at first. */
 export const FIRST = 32;
-/** How many are added in one frame at most: making them is script that holds the frame up. */
+/** So many are added where a reader comes near to an edge. */
 export const STEP = 12;
-/** A reader at the end who would be further behind it than this is taken there at once. */
-export const BEHIND_MAX = 96;
+/** A reader at the end who is further behind it than this sees what is there now, and not what went by. */
+export const BEHIND_MAX = 64;
 
 export const atEnd = (length: number): Slice => ({ from: Math.max(0, length - FIRST), to: length });
 
@@ -32,9 +32,9 @@ export function earlier(slice: Slice): Slice {
   return { from, to: Math.min(slice.to, from + DRAWN_MAX) };
 }
 
-export function later(slice: Slice, length: number, follows: boolean): Slice {
+export function later(slice: Slice, length: number): Slice {
   const to = Math.min(length, slice.to + STEP);
-  return { from: Math.max(slice.from, to - (follows ? FOLLOWED_MAX : DRAWN_MAX)), to };
+  return { from: Math.max(slice.from, to - DRAWN_MAX), to };
 }
 
 interface Keyed {
@@ -42,22 +42,26 @@ interface Keyed {
 }
 
 /**
- * The same rows in a list that changed. A slice that reached the end, or whose reader `follows` it, goes a step towards it.
- * One that began with the first row goes half a step back where there are rows before it now: that row may get lower by its
- * author's name, and at the very top nothing could make up for it. Beyond the bound the beginning is cut for a reader who
+ * Where the rows that are `drawn` are in a list that changed, and what comes to them: for a reader who `follows` the end all up
+ * to it; else a step, where the end was drawn. Where the first row was drawn, half a step of rows before it: it may get lower by
+ * its author's name, and at the very top nothing could make up for it. Beyond the bound the beginning is cut for a reader who
  * follows, else the end.
  */
-export function carried(slice: Slice, old: readonly Keyed[], next: readonly Keyed[], follows: boolean): Slice {
-  const placeOf = (index: number) => next.findIndex(({ key }) => key === (old[index] as Keyed).key);
+export function carried(
+  drawn: readonly Keyed[],
+  old: readonly Keyed[],
+  next: readonly Keyed[],
+  follows: boolean,
+): Slice {
+  const placeOf = (row: Keyed) => next.findIndex(({ key }) => key === row.key);
   let first = -1;
   let last = -1;
-  for (let i = slice.from; i < slice.to && first < 0; i++) first = placeOf(i);
-  for (let i = slice.to - 1; i >= slice.from && last < 0; i--) last = placeOf(i);
-  if (first < 0) return atEnd(next.length);
+  for (let i = 0; i < drawn.length && first < 0; i++) first = placeOf(drawn[i] as Keyed);
+  for (let i = drawn.length - 1; i >= 0 && last < 0; i--) last = placeOf(drawn[i] as Keyed);
   const behind = next.length - last - 1;
-  if (follows && behind > BEHIND_MAX) return atEnd(next.length);
-  const to = last + 1 + (follows || slice.to === old.length ? Math.min(behind, STEP) : 0);
-  if (follows) return { from: Math.max(first, to - FOLLOWED_MAX), to };
-  const from = slice.from === 0 ? Math.max(0, first - STEP / 2) : first;
+  if (first < 0 || (follows && behind > BEHIND_MAX)) return atEnd(next.length);
+  if (follows) return { from: Math.max(first, next.length - FOLLOWED_MAX), to: next.length };
+  const from = drawn[0]?.key === old[0]?.key ? Math.max(0, first - STEP / 2) : first;
+  const to = last + 1 + (drawn.at(-1)?.key === old.at(-1)?.key ? Math.min(behind, STEP) : 0);
   return { from, to: Math.min(to, from + DRAWN_MAX) };
 }

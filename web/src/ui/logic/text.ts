@@ -52,6 +52,18 @@ function withoutTail(address: string): string {
 
 const count = (text: string, char: string) => text.split(char).length - 1;
 
+/** What a message shows: parts of its text, and whom it mentions. */
+export type Shown = Part | { readonly kind: "mention"; readonly uid: number };
+
+export const shownParts = (segments: readonly Segment[]): Shown[] => segments.flatMap(partsOf);
+
+function partsOf(segment: Segment): Shown[] {
+  if (segment.kind === "text") return linkify(segment.text);
+  if (segment.kind === "mention") return [segment];
+  const href = safeHref(segment.url);
+  return [href ? { kind: "link", text: segment.url, href } : { kind: "text", text: segment.url }];
+}
+
 /** Somebody the writer picked; the text has them as `@name`. */
 export interface Picked {
   readonly uid: number;

@@ -34,7 +34,7 @@ test("going up and down a thousand rows, the bound holds and every row comes", (
   }
   while (slice.to < 1_000) {
     const before = slice;
-    slice = later(slice, 1_000, false);
+    slice = later(slice, 1_000);
     expect(slice.from).toBeLessThan(before.to);
     expect(slice.to - slice.from).toBeLessThanOrEqual(DRAWN_MAX);
   }
@@ -48,37 +48,37 @@ describe("a list that changed", () => {
 
   test("older ones came: the same rows are drawn, and some above where the first one was", () => {
     const next = list(1, 100);
-    expect(keys(carried({ from: 5, to: 20 }, list(51, 100), next, false), next)).toEqual(["m56", "m70"]);
-    expect(keys(carried({ from: 0, to: 20 }, list(51, 100), next, false), next)).toEqual([`m${51 - STEP / 2}`, "m70"]);
-    expect(keys(carried({ from: 0, to: 50 }, list(51, 100), next, true), next)).toEqual(["m51", "m100"]);
+    expect(keys(carried(list(56, 70), list(51, 100), next, false), next)).toEqual(["m56", "m70"]);
+    expect(keys(carried(list(51, 70), list(51, 100), next, false), next)).toEqual([`m${51 - STEP / 2}`, "m70"]);
+    expect(keys(carried(list(51, 100), list(51, 100), next, true), next)).toEqual(["m51", "m100"]);
   });
 
   test("one was appended: it is drawn when the end was", () => {
     const next = list(1, 51);
-    expect(keys(carried({ from: 20, to: 50 }, list(1, 50), next, true), next)).toEqual(["m21", "m51"]);
-    expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
+    expect(keys(carried(list(21, 50), list(1, 50), next, true), next)).toEqual(["m21", "m51"]);
+    expect(keys(carried(list(11, 40), list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
   });
 
-  test("several were appended: a reader at the end gets them in steps and at most so many rows, another keeps what they read", () => {
+  test("several were appended: a reader at the end gets all of them and at most so many rows, another keeps what they read", () => {
     const next = list(1, 50 + BEHIND_MAX);
-    const step = carried({ from: 0, to: 50 }, list(1, 50), next, true);
-    expect(keys(step, next)).toEqual(["m1", `m${50 + STEP}`]);
-    const more = later(step, next.length, true);
-    expect(keys(more, next)).toEqual(["m1", `m${50 + 2 * STEP}`]);
-    expect(later({ from: 0, to: FOLLOWED_MAX }, 500, true)).toEqual({ from: STEP, to: FOLLOWED_MAX + STEP });
-    expect(keys(carried({ from: 10, to: 50 }, list(1, 50), next, false), next)).toEqual(["m11", `m${50 + STEP}`]);
-    expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
+    expect(keys(carried(list(1, 50), list(1, 50), next, true), next)).toEqual([
+      `m${51 + BEHIND_MAX - FOLLOWED_MAX}`,
+      `m${50 + BEHIND_MAX}`,
+    ]);
+    expect(keys(carried(list(11, 50), list(1, 50), next, false), next)).toEqual(["m11", `m${50 + STEP}`]);
+    expect(keys(carried(list(11, 40), list(1, 50), next, false), next)).toEqual(["m11", "m40"]);
+    expect(carried(list(1, DRAWN_MAX), list(1, DRAWN_MAX), list(1, 500), false)).toEqual({ from: 0, to: DRAWN_MAX });
   });
 
-  test("many were appended: a reader at the end is taken there at once", () => {
+  test("many were appended: a reader at the end sees the end alone", () => {
     const next = list(1, 51 + BEHIND_MAX);
-    expect(carried({ from: 10, to: 50 }, list(1, 50), next, true)).toEqual(atEnd(next.length));
-    expect(keys(carried({ from: 10, to: 40 }, list(1, 50), next, true), next)[1]).toBe(`m${51 + BEHIND_MAX}`);
+    expect(carried(list(11, 50), list(1, 50), next, true)).toEqual(atEnd(next.length));
+    expect(keys(carried(list(11, 40), list(1, 50), next, true), next)[1]).toBe(`m${51 + BEHIND_MAX}`);
   });
 
   test("rows at the edges went: the rest is drawn", () => {
     const next = list(21, 60);
-    expect(keys(carried({ from: 10, to: 70 }, list(1, 100), next, false), next)).toEqual(["m21", "m60"]);
-    expect(carried({ from: 0, to: 5 }, list(1, 5), list(90, 99), false)).toEqual(atEnd(10));
+    expect(keys(carried(list(11, 70), list(1, 100), next, false), next)).toEqual(["m21", "m60"]);
+    expect(carried(list(1, 5), list(1, 5), list(90, 99), false)).toEqual(atEnd(10));
   });
 });

@@ -4,6 +4,8 @@ import { patched } from "../hub/patch";
 import { Cell } from "./cell";
 import type { Link } from "./link";
 
+const READ_PAUSE_MS = 100;
+
 const EMPTY: TimelineView = {
   items: [],
   shifted: 0,
@@ -25,6 +27,8 @@ export class PaneClient {
   readonly view = new Cell<TimelineView>(EMPTY);
   private users = 0;
   private readTo = 0;
+  private toldReadTo = 0;
+  private readTimer: ReturnType<typeof setTimeout> | undefined;
   private isFollowing = true;
   /** The next patch begins anew, after a hub was lost; generations go on counting. */
   private isFresh = false;
@@ -87,10 +91,20 @@ export class PaneClient {
     };
   }
 
+  /** Told at once, then no sooner than {@link READ_PAUSE_MS} again: what comes in while one looks is read in each frame. */
   private read(seq: number): void {
     if (seq <= this.readTo) return;
     this.readTo = seq;
-    this.link.tell({ t: "read", conversation: this.conversation, seq, pane: this.id });
+    if (this.readTimer === undefined) this.tellRead();
+  }
+
+  private tellRead(): void {
+    clearTimeout(this.readTimer);
+    this.readTimer = undefined;
+    if (this.readTo <= this.toldReadTo) return;
+    this.toldReadTo = this.readTo;
+    this.link.tell({ t: "read", conversation: this.conversation, seq: this.readTo, pane: this.id });
+    this.readTimer = setTimeout(() => this.tellRead(), READ_PAUSE_MS);
   }
 
   private follow(atEnd: boolean): void {
@@ -102,6 +116,8 @@ export class PaneClient {
   private leave(): void {
     this.users -= 1;
     if (this.users > 0) return;
+    this.tellRead();
+    clearTimeout(this.readTimer);
     this.link.tell({ t: "close", pane: this.id });
     this.onClosed();
   }

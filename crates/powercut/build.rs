@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-const SOURCES: [&str; 5] = ["journal.c", "content.c", "entries.c", "faults.c", "interpose.c"];
+const SOURCES: [&str; 8] = ["journal.c", "data.c", "log.c", "content.c", "entries.c", "faults.c", "interpose.c", "start.c"];
 
 fn main() {
     println!("cargo::rerun-if-changed=preload");

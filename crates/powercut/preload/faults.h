@@ -17,7 +17,7 @@ struct switches {
   _Atomic uint64_t kill_after;     /* not 0: the process kills itself just before so many-th fsync of a data file from then on */
 };
 
-/* Before `main`, once the journal knows its folder. */
+/* Once the journal knows its folder. */
 void faults_start(void);
 bool faults_keep_nothing(void);
 /* Whether an fsync of a file makes its name durable, too. */

@@ -1,6 +1,5 @@
-/* The journal's folder, its lock, its logs, and which paths belong to the data folder. */
+/* The journal's folder and its lock. */
 #include "journal.h"
-#include "faults.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -11,24 +10,17 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-#define LOG_MAGIC 0x31676f4c6e656b53ull /* "SkenLog1" */
-#define KEEP_PAGES (1ull << 20)         /* an emptied log gives back what it used beyond this */
-
 struct control {
   uint64_t ready;
   uint64_t keepsakes;
   pthread_mutex_t lock;
 };
 
-static char data_dir[PATH_MAX];
 static char journal_dir[PATH_MAX];
-static size_t data_bytes;
-static dev_t device;
 static struct control *control;
 static _Atomic bool active;
 
 bool journal_active(void) { return active; }
-dev_t data_device(void) { return device; }
 
 static void say(const char *what) {
   char line[256];
@@ -112,130 +104,11 @@ static void open_control(void) {
   close(fd);
 }
 
-__attribute__((constructor)) static void journal_start(void) {
-  const char *data = getenv("SKEIN_POWERCUT_DATA"), *journal = getenv("SKEIN_POWERCUT_JOURNAL");
-  if (!data || !journal) return;
-  int saved = errno;
-  struct stat st;
-  if (!realpath(data, data_dir) || !realpath(journal, journal_dir)) journal_fatal("data or journal folder is missing");
-  if (stat(data_dir, &st) != 0) journal_fatal("cannot stat the data folder");
-  data_bytes = strlen(data_dir);
-  device = st.st_dev;
+void journal_start(const char *folder) {
+  if (!realpath(folder, journal_dir)) journal_fatal("the journal folder is missing");
   open_control();
   /* Stays open until the process ends: this is how a cut knows that nobody writes any more. */
   if (flock(open_journal_file("alive"), LOCK_SH | LOCK_NB) != 0) journal_fatal("started during a cut");
-  faults_start();
-  active = true;
-  errno = saved;
 }
 
-/* === paths === */
-
-bool data_contains(const char *canonical) {
-  return strncmp(canonical, data_dir, data_bytes) == 0 && (canonical[data_bytes] == '/' || canonical[data_bytes] == 0);
-}
-
-const char *data_relative(const char *canonical) {
-  const char *rest = canonical + data_bytes;
-  return *rest == '/' ? rest + 1 : rest;
-}
-
-bool data_fd_path(int fd, char out[PATH_MAX]) {
-  char link[32];
-  snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-  ssize_t n = readlink(link, out, PATH_MAX - 1);
-  if (n <= 0) return false;
-  out[n] = 0;
-  return true;
-}
-
-/* Splits `path` into canonical folder and last component, without following the last one. */
-static bool split(char *path, struct place *place) {
-  size_t n = strlen(path);
-  while (n > 1 && path[n - 1] == '/') path[--n] = 0;
-  char *slash = strrchr(path, '/');
-  const char *name = slash ? slash + 1 : path;
-  size_t name_bytes = strlen(name);
-  if (name_bytes == 0 || name_bytes > NAME_MAX || strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
-  memcpy(place->name, name, name_bytes + 1);
-  if (slash) *(slash == path ? slash + 1 : slash) = 0;
-  if (!realpath(slash ? path : ".", place->dir)) return false;
-  snprintf(place->full, sizeof place->full, "%s/%s", place->dir, place->name);
-  return true;
-}
-
-/* True if the name lies in the data folder. Leaves errno alone. */
-bool data_place(int dirfd, const char *path, enum follow follow, struct place *place) {
-  int saved = errno;
-  bool inside = false;
-  char whole[PATH_MAX];
-  size_t base = 0;
-  if (!path) return false;
-  if (path[0] != '/' && dirfd != AT_FDCWD) {
-    if (!data_fd_path(dirfd, whole)) goto out;
-    base = strlen(whole);
-    whole[base++] = '/';
-  }
-  if (base + strlen(path) >= sizeof whole) goto out;
-  strcpy(whole + base, path);
-  if (!split(whole, place)) goto out;
-  struct stat st;
-  if (follow == FOLLOW_LAST && lstat(place->full, &st) == 0 && S_ISLNK(st.st_mode)) {
-    if (!realpath(place->full, whole) || !split(whole, place)) goto out;
-  }
-  inside = data_contains(place->dir);
-out:
-  errno = saved;
-  return inside;
-}
-
-/* === logs === */
-
-struct log *log_map(const char *path, bool create) {
-  int saved = errno;
-  int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0600);
-  if (fd < 0) {
-    if (create) journal_fatal("cannot open a journal log");
-    errno = saved;
-    return NULL;
-  }
-  struct stat st;
-  if (fstat(fd, &st) != 0) journal_fatal("cannot stat a journal log");
-  if ((uint64_t)st.st_size < LOG_CAPACITY && syscall(SYS_ftruncate, fd, LOG_CAPACITY) != 0) journal_fatal("cannot size a journal log");
-  struct log *log = (void *)syscall(SYS_mmap, NULL, LOG_CAPACITY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
-  if (log == MAP_FAILED) journal_fatal("cannot map a journal log");
-  close(fd);
-  if (log->magic != LOG_MAGIC) {
-    log->base = 0;
-    log->start = log->tail = sizeof *log;
-    log->floor = NO_FLOOR;
-    atomic_thread_fence(memory_order_seq_cst);
-    log->magic = LOG_MAGIC;
-  }
-  if (log->start > log->tail) log->start = log->tail; /* killed while resetting */
-  errno = saved;
-  return log;
-}
-
-void log_unmap(struct log *log) { munmap(log, LOG_CAPACITY); }
-
-void *log_reserve(struct log *log, uint64_t bytes) {
-  if (bytes > LOG_CAPACITY - log->tail) journal_fatal("a journal log is full");
-  return (char *)log + log->tail;
-}
-
-void log_commit(struct log *log, uint64_t bytes) { log->tail += bytes; }
-
-uint64_t log_position(const struct log *log) { return log->base + log->tail; }
-
-/* Forgets everything before `offset`. An empty log starts over; `tail` goes first, because a kill
- * in between must leave an empty log and never the forgotten records. */
-void log_drop_to(struct log *log, uint64_t offset) {
-  log->start = offset;
-  if (log->start != log->tail) return;
-  uint64_t used = log->tail;
-  log->base += used - sizeof *log;
-  log->tail = sizeof *log;
-  log->start = sizeof *log;
-  if (used > KEEP_PAGES) madvise((char *)log + KEEP_PAGES, LOG_CAPACITY - KEEP_PAGES, MADV_REMOVE);
-}
+void journal_activate(void) { active = true; }

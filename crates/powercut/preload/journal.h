@@ -50,7 +50,10 @@ struct place {
 
 enum follow { FOLLOW_LAST, KEEP_LAST };
 
-/* journal.c */
+/* journal.c: the folder and its lock. */
+void journal_start(const char *folder);
+/* From here on changes are remembered. */
+void journal_activate(void);
 bool journal_active(void);
 void journal_lock(void);
 void journal_unlock(void);
@@ -58,12 +61,16 @@ void journal_unsupported(const char *what);
 void journal_fatal(const char *what) __attribute__((noreturn));
 const char *journal_path(char out[PATH_MAX], const char *kind, uint64_t number);
 uint64_t journal_next_keepsake(void);
+
+/* data.c: which paths belong to the data folder. */
+void data_start(const char *folder);
 bool data_contains(const char *canonical);
 const char *data_relative(const char *canonical);
 bool data_place(int dirfd, const char *path, enum follow follow, struct place *place);
 bool data_fd_path(int fd, char out[PATH_MAX]);
 dev_t data_device(void);
 
+/* log.c */
 struct log *log_map(const char *path, bool create);
 void log_unmap(struct log *log);
 void *log_reserve(struct log *log, uint64_t bytes);

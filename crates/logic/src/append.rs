@@ -197,11 +197,12 @@ impl Appends {
         Ok(())
     }
 
+    /// A store that does not say whether it knows the key leaves that open: to refuse then could deny what is stored.
     async fn unless_known(&self, draft: &Draft, refusal: Error) -> Result<Appended> {
         let known = self.ports.messages.append(Append { after: None, ..self.append_of(draft, NO_VERSION) });
         match known.await {
-            Ok(appended) => Ok(appended),
-            Err(_) => Err(refusal),
+            Err(error) if matches!(error.code, Code::PolicyMoved | Code::NotFound | Code::IdempotencyConflict) => Err(refusal),
+            outcome => outcome.map_err(maybe_stored),
         }
     }
 

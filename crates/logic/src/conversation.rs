@@ -99,12 +99,13 @@ impl Conversations {
         self.seat(uid, room, member.read).await
     }
 
-    /// Leaves a room by oneself, which is no entry. `None`: it is no room, so leaving is one.
-    pub(crate) async fn leave_room(&self, uid: Uid, room: ConversationId, key: &IdempotencyKey) -> Result<Option<Reply>> {
-        let snapshot = self.snapshots.get(room).await?.ok_or_else(policy::not_member)?;
-        if snapshot.conversation.kind != Kind::Room {
-            return Ok(None);
-        }
+    pub(crate) async fn is_room(&self, conversation: ConversationId) -> Result<bool> {
+        let snapshot = self.snapshots.get(conversation).await?.ok_or_else(policy::not_member)?;
+        Ok(snapshot.conversation.kind == Kind::Room)
+    }
+
+    /// Leaves a room by oneself, which is no entry.
+    pub(crate) async fn leave_room(&self, uid: Uid, room: ConversationId, key: &IdempotencyKey) -> Result<Reply> {
         let member = self.store.member(room, uid).await?.ok_or_else(policy::not_member)?;
         if member.is_in() && member.role == Role::Owner && self.has_others(room).await? {
             return Err(Error::new(Code::Forbidden, "pass the ownership on before leaving"));
@@ -112,7 +113,7 @@ impl Conversations {
         let member = self.store.leave_room(room, uid).await?;
         self.unsubscribe(uid, room).await;
         let (seq, at) = (member.visible_to.unwrap_or_default(), self.clock.now());
-        Ok(Some(Reply::Ack { conversation: room, key: key.clone(), seq, at, epoch: self.messages.epoch() }))
+        Ok(Reply::Ack { conversation: room, key: key.clone(), seq, at, epoch: self.messages.epoch() })
     }
 
     async fn has_others(&self, room: ConversationId) -> Result<bool> {

@@ -83,10 +83,12 @@ impl Service {
                 }
                 let conversations = self.conversations.clone();
                 async move {
-                    match conversations.leave_room(caller.uid, conversation, &key).await? {
-                        Some(left) => Ok(left),
-                        None => change.await,
+                    if !conversations.is_room(conversation).await? {
+                        return change.await;
                     }
+                    // That is no entry: whoever stands behind it in the line need not wait for it.
+                    drop(change);
+                    conversations.leave_room(caller.uid, conversation, &key).await
                 }
                 .boxed()
             }

@@ -3,12 +3,12 @@
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use skein_domain::Result;
 use skein_domain::conversation::{ConversationView, Member, RoomInfo, SettingsChange, Snapshot};
 use skein_domain::delivery::UserEvent;
 use skein_domain::entry::{Entry, HistoryPage, MessageState};
 use skein_domain::id::*;
 use skein_domain::port::*;
+use skein_domain::{Error, Result};
 use skein_storage::Store;
 use std::sync::Mutex;
 use tokio::sync::watch;
@@ -22,12 +22,15 @@ pub struct Hooked {
     pub store: Store,
     before_append: Mutex<Option<BeforeAppend>>,
     before_changed: Mutex<Option<BeforeChanged>>,
-    /// False: appends are queued, but their commits do not return.
+    /// False: what changes conversations is queued, but its commit does not return.
     commits: watch::Sender<bool>,
+    /// What appends are answered, instead of being done.
+    trouble: Mutex<Option<Error>>,
     /// What the store says of itself, if it is to lie.
     epoch: Mutex<Option<Epoch>>,
     revisions: Mutex<Option<Vec<Revision>>>,
     appended: watch::Sender<usize>,
+    leaving: watch::Sender<usize>,
 }
 
 impl Hooked {
@@ -37,9 +40,11 @@ impl Hooked {
             before_append: Mutex::default(),
             before_changed: Mutex::default(),
             commits: watch::Sender::new(true),
+            trouble: Mutex::default(),
             epoch: Mutex::default(),
             revisions: Mutex::default(),
             appended: watch::Sender::new(0),
+            leaving: watch::Sender::new(0),
         }
     }
 
@@ -55,6 +60,10 @@ impl Hooked {
         self.commits.send_replace(!held);
     }
 
+    pub fn refuse_appends(&self, trouble: Option<Error>) {
+        *self.trouble.lock().unwrap() = trouble;
+    }
+
     /// As if another store stood in its place.
     pub fn change_epoch(&self) {
         *self.epoch.lock().unwrap() = Some(Epoch(78));
@@ -67,9 +76,12 @@ impl Hooked {
 
     /// Waits until so many appends were queued.
     pub async fn until_appended(&self, times: usize) {
-        let mut appended = self.appended.subscribe();
-        let queued = appended.wait_for(|appended| *appended >= times);
-        tokio::time::timeout(std::time::Duration::from_secs(10), queued).await.expect("appends are queued").unwrap();
+        until(&self.appended, times).await;
+    }
+
+    /// Waits until so many have left rooms, as far as the store goes.
+    pub async fn until_leaving(&self, times: usize) {
+        until(&self.leaving, times).await;
     }
 
     pub fn appended(&self) -> usize {
@@ -81,9 +93,18 @@ impl Hooked {
     }
 }
 
+async fn until(counted: &watch::Sender<usize>, times: usize) {
+    let mut counted = counted.subscribe();
+    let counted = counted.wait_for(|counted| *counted >= times);
+    tokio::time::timeout(std::time::Duration::from_secs(30), counted).await.expect("so many are queued").unwrap();
+}
+
 #[async_trait]
 impl MessageStore for Hooked {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
+        if let Some(trouble) = self.trouble.lock().unwrap().clone() {
+            return std::future::ready(Err(trouble)).boxed();
+        }
         let before = self.before_append.lock().unwrap().as_mut().and_then(|hook| hook(&append));
         // Queued first, so stored first.
         let before = before.map(|append| tokio::spawn(self.store.append(append)));
@@ -158,7 +179,10 @@ impl ConversationStore for Hooked {
         self.store.join_room(room, uid, at).await
     }
     async fn leave_room(&self, room: ConversationId, uid: Uid) -> Result<Member> {
-        self.store.leave_room(room, uid).await
+        let left = self.store.leave_room(room, uid).await;
+        self.leaving.send_modify(|leaving| *leaving += 1);
+        self.commits.subscribe().wait_for(|open| *open).await.unwrap();
+        left
     }
     async fn rooms_of(&self, uid: Uid) -> Result<Vec<ConversationId>> {
         self.store.rooms_of(uid).await

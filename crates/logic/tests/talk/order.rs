@@ -2,13 +2,13 @@
 
 use crate::world::{World, caller, code, message, seq};
 use futures_util::future::join_all;
-use skein_domain::Code;
 use skein_domain::command::Command;
 use skein_domain::conversation::Role;
 use skein_domain::door::Logic;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Seq, Uid};
 use skein_domain::port::Append;
+use skein_domain::{Code, Error};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_pipelined_sends_keep_their_order() {
@@ -103,6 +103,47 @@ async fn a_stored_command_is_acked_on_every_retry_whatever_the_policy_says_by_th
     assert_eq!(seq(world.call(bob, send()).await), Ok(Seq(2)));
     assert_eq!(code(world.send(bob, group, "another").await), Code::NotMember);
     assert_eq!(world.store.entries_of(group).await.len(), 3);
+}
+
+#[tokio::test]
+async fn a_refusal_waits_until_the_store_has_said_that_it_does_not_know_the_key() {
+    let world = World::new().await;
+    let [ann, bob] = world.friends().await;
+    let group = world.group(ann, &[bob]).await;
+    let said = world.key();
+    let send = || world.call(bob, world.send_with(group, said.clone(), "bye"));
+    assert_eq!(seq(send().await), Ok(Seq(2)));
+    world.change(ann, group, EntryEvent::Left { uid: bob }).await.unwrap();
+    for (trouble, told) in [
+        (Code::Busy, Code::Busy),
+        (Code::StorageFull, Code::StorageFull),
+        (Code::Unavailable, Code::RetrySameKey),
+        (Code::RetrySameKey, Code::RetrySameKey),
+    ] {
+        world.store.refuse_appends(Some(Error::new(trouble, "not now")));
+        assert_eq!(code(send().await), told, "it is stored: to refuse it for good would deny that");
+    }
+    world.store.refuse_appends(None);
+    assert_eq!(seq(send().await), Ok(Seq(2)));
+}
+
+#[tokio::test]
+async fn leaving_a_room_holds_up_nobody_in_its_line() {
+    let world = World::new().await;
+    let [ann, bob] = world.people().await;
+    let room = world.room(ann, "square").await.unwrap();
+    world.call(bob, Command::JoinRoom { conversation: room }).await.unwrap();
+    world.store.hold_commits(true);
+    let leave = Command::Change { conversation: room, key: world.key(), event: EntryEvent::Left { uid: bob } };
+    let leaving = tokio::spawn(world.logic.call(caller(bob), leave));
+    world.store.until_leaving(1).await;
+    let before = world.store.appended();
+    let sending = tokio::spawn(world.logic.call(caller(ann), world.send_with(room, world.key(), "hi")));
+    world.store.until_appended(before + 1).await;
+    assert!(!leaving.is_finished(), "it is under way all the time");
+    world.store.hold_commits(false);
+    leaving.await.unwrap().unwrap();
+    sending.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ pub mod contact;
 mod conversation;
 mod cursor;
 mod cursors;
+mod detached;
 mod door;
 mod history;
 pub mod job;

@@ -5,12 +5,12 @@
 //! callers wait for it at most [`CLOSE_WAIT`].
 
 use super::{Config, secret};
+use crate::detached::to_the_end;
 use crate::job::fanout::Fanout;
 use skein_domain::account::{DeviceClass, Ended, Session, User};
 use skein_domain::id::{SessionId, Uid};
 use skein_domain::port::{AccountStore, Audit, Clock, NewSession, WhichSessions};
 use skein_domain::{Code, Error, Result};
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::Instrument;
@@ -124,11 +124,6 @@ impl Sessions {
             tracing::debug!("connections of ended sessions are still being closed");
         }
     }
-}
-
-/// Runs to its end even if the caller is dropped.
-async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|_| Err(Error::internal()))
 }
 
 fn label(reason: Ended) -> &'static str {

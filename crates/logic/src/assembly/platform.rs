@@ -4,6 +4,7 @@ use crate::job::{Fanout, LiveDispatch, LiveIntake};
 use crate::parts::Parts;
 use crate::push::{Durable, Guests, Keys, LiveRooms, LiveSessions, Online, Pushes, Schedule, Transient};
 use crate::snapshots::Snapshots;
+use crate::turns::Turns;
 use skein_domain::Limits;
 use std::sync::Arc;
 use tokio::sync::Notify;
@@ -62,6 +63,7 @@ impl Platform {
             durable,
             online,
             scheduled,
+            turns: Turns::new(),
             clock: clock.clone(),
             limits: limits.clone(),
             config: Arc::new(config.push.clone()),

@@ -6,6 +6,9 @@
 //! is what accounts' sessions ask of live rooms, [`admin`] what the operator does.
 //!
 //! **Invariant:** what was accepted is handed on, counted in its receipt, or answered `busy`; nothing is dropped unsaid.
+//!
+//! **Invariant:** a push with a key has its outcome also if its caller is gone, and a repetition waits for it: whoever is
+//! told that a push was accepted before is told of one that was.
 
 pub mod admin;
 mod balance;
@@ -33,10 +36,13 @@ pub(crate) use schedule::Schedule;
 pub(crate) use sessions::LiveSessions;
 pub(crate) use transient::Transient;
 
+use crate::detached::to_the_end;
+use crate::turns::Turns;
 use durable::Keep;
 use judge::Times;
 use keys::PushCaller;
 use skein_domain::door::Origin;
+use skein_domain::id::{IdempotencyKey, Uid};
 use skein_domain::live::{
     PushCommand, PushId, PushOutcome, PushReply, PushRequest, PushRoute, PushState, PushTarget, Pusher, REQUESTS_MAX, Receipt, Stored,
 };
@@ -59,6 +65,8 @@ pub(crate) struct Pushes {
     pub online: Online,
     /// Told when a push begins to wait for its time.
     pub scheduled: Arc<Notify>,
+    /// Of pushes with the same key of an app.
+    pub turns: Turns<(Uid, IdempotencyKey)>,
     pub clock: Arc<dyn Clock>,
     pub limits: Arc<Limits>,
     pub config: Arc<Config>,
@@ -150,22 +158,31 @@ impl Pushes {
             let would_reach = Some(self.transient.would_reach(request.target).await?);
             return Ok(PushOutcome::Accepted { push, stored: Vec::new(), would_reach, repeated: false });
         }
-        let (push, repeated) = match self.accept(caller, &request, times, push).await? {
+        let Some(key) = request.key.clone() else { return self.carry_out(caller.app, request, times, push).await };
+        let (this, app, turn) = (self.clone(), caller.app, self.turns.take((caller.app, key)));
+        to_the_end(async move {
+            let _turn = turn.wait().await;
+            this.carry_out(app, request, times, push).await
+        })
+        .await
+    }
+
+    async fn carry_out(&self, app: Uid, request: PushRequest, times: Times, push: PushId) -> Result<PushOutcome> {
+        let (push, repeated) = match self.accept(app, &request, times, push).await? {
             (push, Remembered::New) => (push, false),
             (_, Remembered::Before(first)) => (first, true),
         };
         let stored = match (times.due, request.durable) {
             (Some(_), _) => Vec::new(),
-            (None, true) => self.keep(caller, &push, request, times, repeated).await?,
+            (None, true) => self.keep(app, &push, request, times, repeated).await?,
             (None, false) if repeated => Vec::new(),
-            (None, false) => self.hand_on(caller, &push, request, times).await.map(|()| Vec::new())?,
+            (None, false) => self.hand_on(app, &push, request, times).await.map(|()| Vec::new())?,
         };
         Ok(PushOutcome::Accepted { push, stored, would_reach: None, repeated })
     }
 
     /// Remembers the key, if there is one, and puts a push that waits on disk.
-    async fn accept(&self, caller: &PushCaller, request: &PushRequest, times: Times, push: PushId) -> Result<(PushId, Remembered)> {
-        let app = caller.app;
+    async fn accept(&self, app: Uid, request: &PushRequest, times: Times, push: PushId) -> Result<(PushId, Remembered)> {
         let at = self.clock.now();
         let schedule = times.due.map(|due| {
             let request = request.clone();
@@ -178,15 +195,14 @@ impl Pushes {
         let (waits, waiting_max) = (schedule.is_some(), self.config.scheduled_per_app);
         let remembered = self.store.accept(AcceptedPush { push: push.clone(), app, key, schedule, waiting_max, at }).await?;
         if waits && remembered == Remembered::New {
-            self.receipts.put(receipt(push.clone(), app, PushState::Scheduled, at)).await?;
+            schedule::note(&*self.receipts, receipt(push.clone(), app, PushState::Scheduled, at)).await;
             self.scheduled.notify_one();
         }
         Ok((push, remembered))
     }
 
     /// What was refused for good is kept nowhere: its key is free again. Not that of a repetition, as the first may be kept.
-    async fn keep(&self, caller: &PushCaller, push: &PushId, request: PushRequest, times: Times, repeated: bool) -> Result<Vec<Stored>> {
-        let app = caller.app;
+    async fn keep(&self, app: Uid, push: &PushId, request: PushRequest, times: Times, repeated: bool) -> Result<Vec<Stored>> {
         let keep = Keep { push, app, message: &request.message, at: self.clock.now() };
         let outcome = self.durable.keep(keep, &request.target).await;
         if let (Err(error), Some(key), false) = (&outcome, &request.key, repeated)
@@ -196,17 +212,17 @@ impl Pushes {
         }
         let kept = outcome?;
         let accepted = Accepted { push: push.clone(), app, target: request.target, message: request.message, expires: times.expires };
-        schedule::announce(&self.transient, accepted, kept.repeated).await?;
+        schedule::announce(&self.transient, accepted, kept.repeated).await;
         Ok(kept.stored)
     }
 
     /// What nobody took was not accepted: its key is free again.
-    async fn hand_on(&self, caller: &PushCaller, push: &PushId, request: PushRequest, times: Times) -> Result<()> {
+    async fn hand_on(&self, app: Uid, push: &PushId, request: PushRequest, times: Times) -> Result<()> {
         let PushRequest { target, message, key, .. } = request;
-        let accepted = Accepted { push: push.clone(), app: caller.app, target, message, expires: times.expires };
+        let accepted = Accepted { push: push.clone(), app, target, message, expires: times.expires };
         let outcome = self.transient.publish(accepted).await;
         if let (Err(_), Some(key)) = (&outcome, &key) {
-            self.store.forget(caller.app, key).await?;
+            self.store.forget(app, key).await?;
         }
         outcome
     }

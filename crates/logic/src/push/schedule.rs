@@ -15,7 +15,7 @@
 use super::durable::{Durable, Keep};
 use super::transient::{Accepted, Transient, receipt};
 use skein_domain::id::{Millis, Uid};
-use skein_domain::live::{PushId, PushState};
+use skein_domain::live::{PushId, PushState, Receipt};
 use skein_domain::port::{Clock, PushStore, ReceiptStore, ScheduledPush};
 use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
@@ -91,7 +91,7 @@ impl Schedule {
         let (push, app) = (scheduled.push.clone(), scheduled.app);
         let tried = self.clock.now().0 - tried_since.0;
         let outcome = match self.fire(scheduled).await {
-            Err(error) if tried >= GIVE_UP || !may_pass(error.code) => self.give_up(&push, app, error).await,
+            Err(error) if tried >= GIVE_UP || !may_pass(error.code) => Ok(self.give_up(&push, app, error).await),
             outcome => outcome,
         };
         let outcome = match outcome {
@@ -109,17 +109,17 @@ impl Schedule {
         Ok(())
     }
 
-    async fn give_up(&self, push: &PushId, app: Uid, error: Error) -> Result<&'static str> {
+    async fn give_up(&self, push: &PushId, app: Uid, error: Error) -> &'static str {
         tracing::warn!(%error, push, "a due push is given up");
-        self.receipts.put(receipt(push.clone(), app, PushState::Failed, self.clock.now())).await?;
-        Ok("given_up")
+        note(&*self.receipts, receipt(push.clone(), app, PushState::Failed, self.clock.now())).await;
+        "given_up"
     }
 
     async fn fire(&self, scheduled: ScheduledPush) -> Result<&'static str> {
         let ScheduledPush { push, app, request, expires, .. } = scheduled;
         let at = self.clock.now();
         if expires.is_some_and(|expires| expires <= at) {
-            self.receipts.put(receipt(push, app, PushState::Expired, at)).await?;
+            note(&*self.receipts, receipt(push, app, PushState::Expired, at)).await;
             return Ok("expired");
         }
         let is_repeated = match request.durable {
@@ -131,7 +131,7 @@ impl Schedule {
         };
         let accepted = Accepted { push: push.clone(), app, target: request.target, message: request.message, expires };
         if request.durable {
-            announce(&self.transient, accepted, is_repeated).await?;
+            announce(&self.transient, accepted, is_repeated).await;
         } else {
             self.transient.publish(accepted).await?;
         }
@@ -140,16 +140,23 @@ impl Schedule {
 }
 
 /// A push that has just been kept: those in its live room get it now; those it was kept for, by their conversations.
-pub(super) async fn announce(transient: &Transient, accepted: Accepted, is_repeated: bool) -> Result<()> {
+pub(super) async fn announce(transient: &Transient, accepted: Accepted, is_repeated: bool) {
     use skein_domain::live::PushTarget::Room;
     if matches!(accepted.target, Room(_)) && !is_repeated {
         if let Err(error) = transient.publish(accepted).await {
             tracing::info!(%error, "a push that is kept was not told to its live room");
         }
-        return Ok(());
+        return;
     }
     let at = transient.clock.now();
-    transient.receipts.put(receipt(accepted.push, accepted.app, PushState::Delivered, at)).await
+    note(&*transient.receipts, receipt(accepted.push, accepted.app, PushState::Delivered, at)).await;
+}
+
+/// Of a push that is on disk: losing this loses what can be told of it, and to fail would have its caller push it again.
+pub(super) async fn note(receipts: &dyn ReceiptStore, receipt: Receipt) {
+    if let Err(error) = receipts.put(receipt).await {
+        tracing::warn!(%error, "receipt not written");
+    }
 }
 
 /// Whether the same may go well later.

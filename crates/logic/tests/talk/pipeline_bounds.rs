@@ -1,9 +1,10 @@
 //! Where the log between the stages is full or takes nothing: who waits, and who is told.
 
 use crate::comets::Mood;
-use crate::push_world::{guest, key, live, push, settled, to_room};
+use crate::push_world::{guest, key, keyed, live, push, settled, to_room};
 use crate::world::{Setting, World, seq};
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use skein_domain::delivery::Target;
 use skein_domain::id::Revision;
 use skein_domain::live::LiveRecord;
@@ -158,4 +159,57 @@ async fn what_finds_no_room_is_dropped_after_a_while_and_others_go_on() {
     assert_eq!(settled(&world, &app, &elsewhere).await.dropped, 0);
     let is_other = |target: &Target| matches!(target, Target::LiveRoom(room) if room.as_str() == "live://other");
     assert!(live(comet.pushes()).iter().any(|(target, _)| is_other(target)));
+}
+
+/// Takes nothing and answers nothing until told whether it did.
+#[derive(Default)]
+struct Slow {
+    asked: watch::Sender<usize>,
+    outcomes: watch::Sender<Option<bool>>,
+}
+
+#[async_trait]
+impl LiveLog for Slow {
+    async fn publish(&self, _: Vec<LiveRecord>) -> Result<()> {
+        self.asked.send_modify(|asked| *asked += 1);
+        let took = self.outcomes.subscribe().wait_for(Option::is_some).await.unwrap().unwrap_or_default();
+        if took { Ok(()) } else { Err(Error::new(Code::Unavailable, "away")) }
+    }
+}
+
+#[async_trait]
+impl LiveSource for Slow {
+    async fn next(&self, _: usize) -> Result<Vec<LiveRecord>> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn a_push_whose_caller_has_gone_is_accepted_again_only_if_it_was_handed_on() {
+    let log = Arc::new(Slow::default());
+    let live_log = LivePipeline { log: log.clone(), source: log.clone() };
+    let world = World::with(Setting { live_log: Some(live_log), ..Setting::default() }).await;
+    let (app, _) = key(&world, "app").await;
+    let hello = || keyed("k", to_room("live://1", "hello"));
+    let until_asked = async |times: usize| {
+        let mut asked = log.asked.subscribe();
+        tokio::time::timeout(PATIENCE, asked.wait_for(|asked| *asked >= times)).await.expect("it is handed on").unwrap();
+    };
+    tokio::select! {
+        outcome = push(&world, &app, hello()) => panic!("nobody took it: {outcome:?}"),
+        () = until_asked(1) => {} // and its caller goes
+    }
+    let mut again = Box::pin(push(&world, &app, hello()));
+    assert!((&mut again).now_or_never().is_none(), "the first has no outcome yet");
+    log.outcomes.send_replace(Some(false));
+    tokio::select! {
+        biased;
+        () = until_asked(2) => {}
+        outcome = &mut again => panic!("answered without being handed on: {outcome:?}"),
+    }
+    assert_eq!(again.await.unwrap_err().code, Code::Unavailable, "nor this time");
+    log.outcomes.send_replace(Some(true));
+    assert!(!push(&world, &app, hello()).await.unwrap().2, "its key is free");
+    assert!(push(&world, &app, hello()).await.unwrap().2);
+    assert_eq!(*log.asked.borrow(), 3);
 }

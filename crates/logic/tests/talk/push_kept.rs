@@ -2,7 +2,8 @@
 
 use crate::comets::pushes;
 use crate::push_world::*;
-use crate::world::{World, code, message};
+use crate::world::{Setting, World, code, message};
+use async_trait::async_trait;
 use skein_domain::body::Body;
 use skein_domain::command::{Command, Reply};
 use skein_domain::conversation::{Kind, SettingsChange};
@@ -10,8 +11,8 @@ use skein_domain::delivery::{Batch, Target};
 use skein_domain::entry::{EntryEvent, MessageState};
 use skein_domain::id::{ConversationId, IdempotencyKey, Millis, Seq, Uid};
 use skein_domain::live::*;
-use skein_domain::port::{Append, Clock, PushStore};
-use skein_domain::{Code, Result};
+use skein_domain::port::{Append, Clock, PushStore, ReceiptStore};
+use skein_domain::{Code, Error, Result};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -245,6 +246,36 @@ async fn what_could_never_be_kept_is_refused_before_it_waits() {
     }
     assert!(world.store.store.next_due().await.unwrap().is_none(), "nothing waits");
     push(&world, &pusher, at(&world, 1_000, kept(&[Uid(999), ann], "x"))).await.unwrap();
+}
+
+struct NoReceipts;
+
+#[async_trait]
+impl ReceiptStore for NoReceipts {
+    async fn put(&self, _: Receipt) -> Result<()> {
+        Err(Error::new(Code::Unavailable, "away"))
+    }
+
+    async fn add(&self, _: Receipt) -> Result<()> {
+        Err(Error::new(Code::Unavailable, "away"))
+    }
+
+    async fn get(&self, _: &PushId) -> Result<Option<Receipt>> {
+        Err(Error::new(Code::Unavailable, "away"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_kept_or_waits_is_accepted_also_where_no_receipt_can_be_written() {
+    let mut world = World::with(Setting { receipts: Some(Arc::new(NoReceipts)), ..Setting::default() }).await;
+    let [ann] = world.people().await;
+    let (pusher, _) = key(&world, "news").await;
+    let (_, stored, _) = push(&world, &pusher, kept(&[ann], "now")).await.unwrap();
+    push(&world, &pusher, at(&world, 1_000, kept(&[ann], "later"))).await.unwrap();
+    world.run();
+    world.clock.advance(1_000);
+    until_nothing_waits(&world).await;
+    assert_eq!(plain(&history(&world, ann, stored[0].conversation).await), ["now", "later"]);
 }
 
 /// A room to which a push can be kept only while `stormy` is false: somebody changes it before each append.

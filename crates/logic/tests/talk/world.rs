@@ -11,7 +11,7 @@ use skein_domain::door::{Caller, Logic};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Seq, SessionId, Uid};
 use skein_domain::port::{
-    AccountStore, Append, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, Route, SessionRegistry,
+    AccountStore, Append, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, ReceiptStore, Route, SessionRegistry,
 };
 use skein_domain::testing::ManualClock;
 use skein_domain::{Code, Limits, Result};
@@ -61,6 +61,7 @@ pub struct Setting {
     pub unpublished_max: Option<u32>,
     pub goim: Goim,
     pub push: skein_logic::push::Config,
+    pub receipts: Option<Arc<dyn ReceiptStore>>,
 }
 
 impl World {
@@ -234,7 +235,7 @@ fn parts(
         outbox: Arc::new(real.clone()),
         pushes: Arc::new(real),
         guests: Arc::new(MemoryGuests::new(clock.clone())),
-        receipts: Arc::new(MemoryReceipts::new(clock.clone())),
+        receipts: setting.receipts.unwrap_or_else(|| Arc::new(MemoryReceipts::new(clock.clone()))),
         registry: registry.clone(),
         nodes: Arc::new(MemoryNodes::new(clock.clone())),
         codes: Arc::new(MemoryCodes::default()),

@@ -88,6 +88,31 @@ describe("accounts", () => {
     script.close();
   });
 
+  test("a password can be looked at; logging out everywhere and being disabled end the session, each with its reason", async () => {
+    const ann = await register(it.server, "Ann");
+    const page = await it.open();
+    await page.getByLabel(en.auth.password, { exact: true }).fill(PASSWORD);
+    await page.getByRole("button", { name: en.auth.show }).click();
+    expect(await page.getByLabel(en.auth.password, { exact: true }).getAttribute("type")).toBe("text");
+    await fillLogIn(page, ann.email, PASSWORD);
+    await online(page);
+    await section(page, en.nav.me);
+    await page.getByRole("button", { name: en.me.devices }).click();
+    await page.getByRole("button", { name: en.me.everywhere }).click();
+    await page.getByRole("dialog").getByRole("button", { name: en.me.everywhere }).click();
+    await page.getByRole("heading", { name: en.auth.login }).waitFor();
+    await fillLogIn(page, ann.email, PASSWORD);
+    await online(page);
+    await it.server.admin("disable", ann.email);
+    await page.getByRole("dialog", { name: en.kicked.disabledTitle }).waitFor();
+    await page.getByRole("button", { name: en.kicked.again }).click();
+    await fillLogIn(page, ann.email, PASSWORD);
+    await page
+      .getByRole("alert")
+      .getByText(en.errors.disabled as string)
+      .waitFor();
+  });
+
   test("the profile is edited, and friends see it; the language changes at once", async () => {
     const { ann, bob, chat } = await it.pair();
     const page = await it.logIn(ann);

@@ -187,6 +187,16 @@ describe("chat", () => {
     await bob.say(chat, "ping");
     await row(page, chat).locator(".badge.muted").waitFor();
     expect(await page.title()).toBe("Skein");
+    const choose = async (entry: string) => {
+      await row(page, chat).click({ button: "right" });
+      await page.getByRole("menuitem", { name: entry }).click();
+    };
+    await choose(en.list.unmute);
+    await until("it counts", async () => (await page.title()) === "(1) Skein");
+    await choose(en.list.markRead);
+    await row(page, chat).locator(".badge").waitFor({ state: "detached" });
+    await choose(en.list.unpin);
+    await row(page, chat).getByText(en.list.pinned).waitFor({ state: "detached" });
     for (const peer of [script, cy, bob]) peer.close();
   });
 

@@ -54,6 +54,21 @@ describe("contacts", () => {
     bob.close();
   });
 
+  test("a request that is declined is gone from the badge and not asked again", async () => {
+    const ann = await register(it.server, "Ann");
+    const bob = await Peer.register(it.server, "Bobby");
+    await bob.request("apply", { uid: ann.uid, greeting: "from the choir" });
+    const page = await it.logIn(ann);
+    await page.locator(".rail .corner .badge").waitFor();
+    await section(page, en.nav.contacts);
+    await page.getByRole("button", { name: en.contacts.requests }).click();
+    await page.getByRole("button", { name: en.contacts.decline }).click();
+    await page.getByText(en.contacts.declined, { exact: true }).waitFor();
+    await page.locator(".rail .corner .badge").waitFor({ state: "detached" });
+    expect(await page.getByRole("button", { name: en.contacts.accept }).count()).toBe(0);
+    bob.close();
+  });
+
   test("remark, index by letter, block, unblock, delete", async () => {
     const { ann, bob } = await it.pair();
     const others = await Promise.all(["张伟", "Zoe", "陈静"].map((name) => Peer.register(it.server, name)));
@@ -72,6 +87,10 @@ describe("contacts", () => {
     await page.getByRole("textbox", { name: en.contacts.remark }).fill("Robert");
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Robert" }).first().waitFor();
+    await page.getByRole("button", { name: `${en.group.edit}: ${en.contacts.remark}` }).click();
+    await page.getByRole("textbox", { name: en.contacts.remark }).fill("");
+    await page.getByRole("button", { name: en.common.save }).click();
+    await page.getByRole("heading", { name: "Bob" }).first().waitFor();
     await page.getByRole("button", { name: en.contacts.block, exact: true }).click();
     await page.getByRole("dialog").getByRole("button", { name: en.contacts.block, exact: true }).click();
     await page.getByRole("button", { name: en.contacts.unblock }).waitFor();
@@ -131,6 +150,40 @@ describe("groups and rooms", () => {
     await anns.getByText(/Bob.* left/).waitFor();
     await bobs.getByText(en.chat.notMember).waitFor();
     for (const peer of [cy, script, bob]) peer.close();
+  });
+
+  test("an owner silences everybody, lifts one mute and one role, and hands the group over", async () => {
+    const { ann, bob } = await it.pair();
+    const script = await Peer.connect(it.server, ann);
+    const group = await script.group("Lake trip", [bob.account.uid]);
+    const silence = { key: script.key(), conversation: group, uid: bob.account.uid, untilMs: Date.now() + 600_000 };
+    await script.request("silence", silence);
+    const anns = await it.logIn(ann);
+    const bobs = await it.logIn(bob.account);
+    await openChat(anns, group);
+    await openChat(bobs, group);
+    await bobs.getByText(/^You may not write here until/).waitFor();
+    await anns.getByRole("button", { name: en.chat.info, exact: true }).click();
+    const panel = anns.getByRole("complementary", { name: en.chat.info });
+    const choose = async (entry: string) => {
+      await panel.getByRole("button", { name: `${en.common.more}: Bob` }).click();
+      await anns.getByRole("menuitem", { name: entry }).click();
+    };
+    await choose(en.group.unsilence);
+    await bobs.locator("textarea").waitFor();
+    await panel.getByRole("switch", { name: en.group.muteAll }).click();
+    await bobs.getByText(en.chat.silencedAll).waitFor();
+    await choose(en.group.makeAdmin);
+    await bobs.locator("textarea").waitFor();
+    await choose(en.group.takeAdmin);
+    await bobs.getByText(en.chat.silencedAll).waitFor();
+    await choose(en.group.transfer);
+    await anns.getByText(en.group.transferHint).waitFor();
+    await anns.getByRole("dialog").getByRole("button", { name: en.group.transfer }).click();
+    await bobs.locator("textarea").waitFor();
+    await panel.getByRole("listitem").filter({ hasText: "Ann" }).getByText(en.group.admin, { exact: true }).waitFor();
+    await panel.getByRole("button", { name: en.group.leave, exact: true, disabled: false }).waitFor();
+    for (const peer of [script, bob]) peer.close();
   });
 
   test("a room is created, found, joined, written in and left", async () => {

@@ -1,7 +1,7 @@
 /** What is around the screens: notifications, plain HTTP on a LAN, refusals of the other side, several tabs. */
 import { networkInterfaces } from "node:os";
 import { describe, expect, test } from "vitest";
-import { Front, launch, PASSWORD, person } from "../harness";
+import { Front, launch, PASSWORD, person, register } from "../harness";
 import { CLIENT } from "../harness/build";
 import { composer, en, fillLogIn, line, online, openChat, row, section, stage, write } from "./stage";
 
@@ -62,6 +62,36 @@ describe("surroundings", () => {
     await browser.close();
     await lan.stop();
     bob.close();
+  });
+
+  test("theme and colour are as chosen, before the script is there; the browser's offer to install is passed on", async () => {
+    const ann = await register(it.server, "Ann");
+    const page = await it.logIn(ann, { colorScheme: "dark" });
+    const look = () => page.evaluate(() => ({ ...document.documentElement.dataset }));
+    expect(await look()).toMatchObject({ theme: "dark", accent: "green" });
+    await section(page, en.nav.me);
+    await page.locator(".entry").filter({ hasText: en.me.look }).click();
+    await page.getByText(en.me.themes.light, { exact: true }).click();
+    await page.getByText(en.me.accents.violet, { exact: true }).click();
+    await page.route("**/assets/index-*.js", (route) => route.abort());
+    await page.reload();
+    expect(await look()).toMatchObject({ theme: "light", accent: "violet" });
+    await page.unroute("**/assets/index-*.js");
+    await page.reload();
+    await online(page);
+    await page.locator(".entry").filter({ hasText: en.me.about }).click();
+    await page.getByText(en.me.allThere).waitFor();
+    await page.evaluate(() => {
+      const offer = Object.assign(new Event("beforeinstallprompt"), {
+        prompt: async () => {
+          document.body.dataset.asked = "yes";
+        },
+      });
+      dispatchEvent(offer);
+    });
+    await page.getByRole("button", { name: en.me.install }).click();
+    expect(await page.evaluate(() => document.body.dataset.asked)).toBe("yes");
+    await page.getByRole("button", { name: en.me.install }).waitFor({ state: "detached" });
   });
 
   test("two tabs of one browser show the same, and a draft of one is in the list of the other", async () => {

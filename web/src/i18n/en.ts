@@ -261,7 +261,7 @@ export const en = {
     takeAdmin: "Take admin role",
     transfer: "Make owner",
     transferAsk: (name: string) => `Hand the group over to ${name}?`,
-    transferHint: "You become an ordinary member.",
+    transferHint: "You stay in it as an admin.",
     silence: "Mute",
     unsilence: "Lift mute",
     minutes: (n: number) => plural(n, "minute", "minutes"),

@@ -259,7 +259,7 @@ export const zh: Catalogue = {
     takeAdmin: "取消管理员",
     transfer: "转让群主",
     transferAsk: (name) => `将群主转让给 ${name}？`,
-    transferHint: "你将成为普通成员。",
+    transferHint: "你将成为管理员。",
     silence: "禁言",
     unsilence: "解除禁言",
     minutes: (n) => `${n} 分钟`,

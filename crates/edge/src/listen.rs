@@ -25,7 +25,7 @@ const BACKOFF: Duration = Duration::from_millis(10);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// The right to be a connection of a listener; moves along when a socket leaves the HTTP stack.
-pub(crate) type Permit = Arc<OwnedSemaphorePermit>;
+pub type Permit = Arc<OwnedSemaphorePermit>;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -64,7 +64,7 @@ impl Config {
 }
 
 /// Takes a permit, then a socket, and so on until `shutdown`. `serve` must not wait.
-pub(crate) async fn accept(
+pub async fn accept(
     name: &'static str,
     listener: TcpListener,
     config: &Config,

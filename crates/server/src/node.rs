@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 mod components;
+mod intake;
 mod listening;
 mod parts;
 mod serving;

@@ -3,9 +3,11 @@
 //! **Invariant:** goim's own listeners speak plain text, as goim does; every other one speaks TLS if the node has a
 //! certificate, but that of administration.
 //!
-//! Bounds: [`CALLS_PER_CONNECTION`] calls under way on one gRPC connection of a push client or of goim's processes.
+//! Bounds: [`CALLS_PER_CONNECTION`] calls under way on one gRPC connection of a push client or of goim's processes; a gRPC
+//! connection that gives no sign of life for [`SILENCE_MAX`] is asked for one, and has [`SIGN_WITHIN`].
 
 use super::components::Components;
+use super::intake::Socket;
 use super::parts::Site;
 use crate::admin::http::{AdminHttp, router as admin_router};
 use crate::listeners::{Bound, Listener};
@@ -16,16 +18,25 @@ use skein_domain::door::{Delivery, Logic};
 use skein_domain::live::RoomName;
 use skein_edge::comet::{Clients, Comet, Hub};
 use skein_edge::gate::{self, Gate, Mailbox};
+use skein_edge::listen;
 use skein_rpc::{LiveRooms, delivery_service, goim_comet_service, goim_logic_service, logic_service, push_service};
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
-use tokio_stream::wrappers::TcpListenerStream;
+use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::server::Router as RpcRouter;
 use tonic::transport::{Server, ServerTlsConfig};
 
 const CALLS_PER_CONNECTION: usize = 1_024;
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const SIGN_WITHIN: Duration = Duration::from_secs(20);
+/// Sockets accepted and not taken yet; what comes beyond is closed.
+const SOCKETS_WAITING: usize = 1_024;
 
 pub(super) struct Serving<'a> {
     pub site: &'a Site<'a>,
@@ -147,7 +158,7 @@ impl Serving<'_> {
     }
 
     fn rpc_server(&self) -> Result<Server> {
-        let server = Server::builder();
+        let server = server();
         match &self.rpc_tls {
             None => Ok(server),
             Some(tls) => server.tls_config(tls.clone()).context("use tls.certificate for gRPC"),
@@ -155,13 +166,30 @@ impl Serving<'_> {
     }
 
     fn rpc(&mut self, name: &'static str, listener: TcpListener, server: RpcRouter, shutdown: CancellationToken) {
-        let serve = server.serve_with_incoming_shutdown(TcpListenerStream::new(listener), shutdown.cancelled_owned());
-        self.components.try_run(name, async move { Ok(serve.await?) });
+        let config = self.site.config.comet.listener.clone();
+        let patience = Duration::from_millis(config.header_timeout_ms.into());
+        let (send, sockets) = mpsc::channel(SOCKETS_WAITING);
+        let serving = server.serve_with_incoming_shutdown(ReceiverStream::new(sockets), shutdown.clone().cancelled_owned());
+        self.components.try_run(name, async move {
+            let mut serving = pin!(serving);
+            let accepting = listen::accept(name, listener, &config, &shutdown, |stream, _, permit| {
+                let _ = send.try_send(Ok::<_, io::Error>(Socket::new(stream, permit, patience)));
+            });
+            tokio::select! {
+                served = serving.as_mut() => Ok(served?),
+                // No newcomers; calls under way may end.
+                () = accepting => Ok(serving.await?),
+            }
+        });
     }
 }
 
+fn server() -> Server {
+    Server::builder().http2_keepalive_interval(Some(SILENCE_MAX)).http2_keepalive_timeout(Some(SIGN_WITHIN))
+}
+
 fn goim_server() -> Server {
-    Server::builder().concurrency_limit_per_connection(CALLS_PER_CONNECTION)
+    server().concurrency_limit_per_connection(CALLS_PER_CONNECTION)
 }
 
 /// Rooms with somebody in them at this node.

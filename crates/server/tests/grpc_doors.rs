@@ -1,4 +1,4 @@
-//! Two nodes of one deployment, joined by the internal gRPC over TLS.
+//! The gRPC listeners of a node: joined with another over TLS, and shown to strangers who hardly speak.
 
 use bytes::BytesMut;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -10,6 +10,7 @@ use skein_server::node::Node;
 use skein_server::roles::Role;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -87,4 +88,47 @@ async fn nodes_speak_over_tls_and_a_plain_or_distrustful_one_is_refused() {
         comet.stop().await;
     }
     core.stop().await;
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Of HTTP/2: length, type, flags, stream.
+const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+const PING: [u8; 17] = [0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+const PONG: [u8; 17] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
+async fn says(door: SocketAddr, words: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(door).await.unwrap();
+    stream.write_all(words).await.unwrap();
+    stream
+}
+
+/// What comes until the other end closes, in whatever way.
+async fn ends(stream: &mut TcpStream) -> bool {
+    let mut buffer = [0; 1_024];
+    let reading = async { while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {} };
+    tokio::time::timeout(PATIENCE, reading).await.is_ok()
+}
+
+#[tokio::test]
+async fn who_connects_to_a_grpc_listener_and_says_nothing_is_let_go_and_who_speaks_stays() {
+    let folder = TempDir::new().unwrap();
+    let node = node(folder.path(), |config| {
+        config.listen.push_rpc = Some(SocketAddr::from(([127, 0, 0, 1], 0)));
+        config.comet.listener.header_timeout_ms = 300;
+    })
+    .await;
+    let door = node.listening().push_rpc.unwrap();
+    let mut peer = says(door, &[PREFACE, &SETTINGS].concat()).await;
+    for words in [b"".as_slice(), b"P", &PREFACE[..PREFACE.len() - 1]] {
+        assert!(ends(&mut says(door, words).await).await, "after {words:?} it may stay for ever");
+    }
+    // Its time has passed, too.
+    peer.write_all(&PING).await.unwrap();
+    let mut heard = Vec::new();
+    let hearing = async { while !heard.ends_with(&PONG) && peer.read_buf(&mut heard).await.unwrap() > 0 {} };
+    tokio::time::timeout(PATIENCE, hearing).await.expect("an answer");
+    assert!(heard.ends_with(&PONG), "{heard:?}");
+    drop(peer);
+    node.stop().await;
 }

@@ -1,5 +1,5 @@
 /** Manners: where the focus is, what is said before it hurts, and what is given back when something is refused. */
-import type { Page } from "playwright-core";
+import type { Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { Peer, register, until } from "../harness";
 import { choose, composer, en, line, openChat, row, section, stage, write } from "./stage";
@@ -9,6 +9,18 @@ const LIMIT_BYTES = 16_384;
 
 const hasFocus = (page: Page, what: string, selector: string) =>
   until(`the focus is on ${what}`, () => page.evaluate((of) => document.activeElement?.matches(of) ?? false, selector));
+
+/** A finger goes down on it, trembles, opens its menu, and goes up. */
+async function hold(page: Page, on: Locator): Promise<void> {
+  const { x, y } = (await on.boundingBox()) ?? { x: 0, y: 0 };
+  const session = await page.context().newCDPSession(page);
+  const touch = (type: "touchStart" | "touchMove" | "touchEnd", points: { x: number; y: number }[]) =>
+    session.send("Input.dispatchTouchEvent", { type, touchPoints: points });
+  await touch("touchStart", [{ x: x + 30, y: y + 15 }]);
+  await touch("touchMove", [{ x: x + 33, y: y + 15 }]);
+  await page.getByRole("menu").waitFor();
+  await touch("touchEnd", []);
+}
 
 describe("focus", () => {
   test("begins where one types, goes to what is wrong, and stays within a page that changes", async () => {
@@ -154,19 +166,21 @@ describe("on a phone", () => {
     await bob.say(chat, "hold me");
     const page = await it.logIn(ann, PHONE);
     await openChat(page, chat);
-    const box = await line(page, "hold me").locator(".bubble").boundingBox();
-    const [x, y] = [(box?.x ?? 0) + 30, (box?.y ?? 0) + 15];
-    const session = await page.context().newCDPSession(page);
-    const touch = (type: "touchStart" | "touchMove" | "touchEnd", x?: number) =>
-      session.send("Input.dispatchTouchEvent", { type, touchPoints: x === undefined ? [] : [{ x, y }] });
-    await touch("touchStart", x);
-    await touch("touchMove", x + 3);
-    await page.getByRole("menu").waitFor();
-    await touch("touchEnd");
+    await hold(page, line(page, "hold me").locator(".bubble"));
     const sheet = await page.locator(".floating").boundingBox();
     expect(sheet?.width).toBe(PHONE.viewport.width - 16);
     await page.getByRole("menuitem", { name: en.chat.reply }).tap();
     await page.getByText(en.chat.replyingTo("Bob")).waitFor();
+    bob.close();
+  });
+
+  test("a finger held on a conversation opens its menu, and not the conversation", async () => {
+    const { ann, bob, chat } = await it.pair();
+    const page = await it.logIn(ann, PHONE);
+    await hold(page, row(page, chat));
+    expect(await row(page, chat).isVisible()).toBe(true);
+    await page.getByRole("menuitem", { name: en.list.pin }).tap();
+    await row(page, chat).getByText(en.list.pinned).waitFor({ state: "attached" });
     bob.close();
   });
 

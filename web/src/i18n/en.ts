@@ -181,6 +181,8 @@ export const en = {
     missing: "The message is not reachable any more.",
   },
   event: {
+    you: "You",
+    youAsObject: "you",
     joined: (who: string) => `${who} joined`,
     invited: (by: string, who: string) => `${by} invited ${who}`,
     left: (who: string) => `${who} left`,
@@ -192,9 +194,9 @@ export const en = {
     announcement: (by: string) => `${by} changed the announcement`,
     announcementGone: (by: string) => `${by} removed the announcement`,
     mutedAll: (by: string) => `${by} muted everybody`,
-    unmutedAll: (by: string) => `${by} lets everybody write again`,
+    unmutedAll: (by: string) => `${by} let everybody write again`,
     silenced: (by: string, who: string) => `${by} muted ${who}`,
-    unsilenced: (by: string, who: string) => `${by} lets ${who} write again`,
+    unsilenced: (by: string, who: string) => `${by} let ${who} write again`,
   },
   contacts: {
     title: "Contacts",

@@ -1,6 +1,11 @@
 /** 客户端说的每一句话，中文。结构与 `en.ts` 相同，由编译器保证。 */
 import type { Catalogue } from "./en";
 
+/** 名字与句子之间空一格，“你”不空。 */
+const before = (name: string) => (name === "你" ? name : `${name} `);
+const after = (name: string) => (name === "你" ? name : ` ${name}`);
+const within = (name: string) => (name === "你" ? name : ` ${name} `);
+
 export const zh: Catalogue = {
   product: {
     name: "Skein",
@@ -179,20 +184,22 @@ export const zh: Catalogue = {
     missing: "这条消息已无法查看。",
   },
   event: {
-    joined: (who) => `${who} 加入了`,
-    invited: (by, who) => `${by} 邀请 ${who} 加入`,
-    left: (who) => `${who} 离开了`,
-    removed: (by, who) => `${by} 将 ${who} 移出`,
-    roleAdmin: (by, who) => `${by} 将 ${who} 设为管理员`,
-    roleMember: (by, who) => `${by} 取消了 ${who} 的管理员`,
-    roleOwner: (by, who) => `${by} 将群主转让给 ${who}`,
-    title: (by, title) => `${by} 将名称改为“${title}”`,
-    announcement: (by) => `${by} 更新了公告`,
-    announcementGone: (by) => `${by} 删除了公告`,
-    mutedAll: (by) => `${by} 开启了全员禁言`,
-    unmutedAll: (by) => `${by} 关闭了全员禁言`,
-    silenced: (by, who) => `${by} 将 ${who} 禁言`,
-    unsilenced: (by, who) => `${by} 解除了 ${who} 的禁言`,
+    you: "你",
+    youAsObject: "你",
+    joined: (who) => `${before(who)}加入了`,
+    invited: (by, who) => `${before(by)}邀请${within(who)}加入`,
+    left: (who) => `${before(who)}离开了`,
+    removed: (by, who) => `${before(by)}将${within(who)}移出`,
+    roleAdmin: (by, who) => `${before(by)}将${within(who)}设为管理员`,
+    roleMember: (by, who) => `${before(by)}取消了${within(who)}的管理员身份`,
+    roleOwner: (by, who) => `${before(by)}将群主转让给${after(who)}`,
+    title: (by, title) => `${before(by)}将名称改为“${title}”`,
+    announcement: (by) => `${before(by)}更新了公告`,
+    announcementGone: (by) => `${before(by)}删除了公告`,
+    mutedAll: (by) => `${before(by)}开启了全员禁言`,
+    unmutedAll: (by) => `${before(by)}关闭了全员禁言`,
+    silenced: (by, who) => `${before(by)}将${within(who)}禁言`,
+    unsilenced: (by, who) => `${before(by)}解除了${within(who)}的禁言`,
   },
   contacts: {
     title: "通讯录",

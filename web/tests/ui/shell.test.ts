@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import type { EventItem, MessageItem, TimelineView } from "../../src/engine/api";
-import { en } from "../../src/i18n/en";
+import { type Catalogue, en } from "../../src/i18n/en";
 import { zh } from "../../src/i18n/zh";
 import { check, isClean, placeOf } from "../../src/ui/auth/form";
 import { eventText } from "../../src/ui/chat/events";
@@ -115,8 +115,12 @@ describe("marks", () => {
 });
 
 test("events are sentences", () => {
-  const names = (uid: number) => ({ 1: "Ann", 2: "Bob", 3: "Cy" })[uid] ?? "?";
-  const says = (event: EventItem["event"], author = 1) => eventText({ event, author } as EventItem, names, en);
+  const me = 4;
+  const says = (event: EventItem["event"], author = 1, t: Catalogue = en) => {
+    const names = (uid: number, isObject: boolean) =>
+      uid === me ? (isObject ? t.event.youAsObject : t.event.you) : (["?", "Ann", "Bob", "Cy"][uid] ?? "?");
+    return eventText({ event, author } as EventItem, names, t);
+  };
   expect([
     says({ kind: "joined", uids: [1] }),
     says({ kind: "joined", uids: [2, 3] }),
@@ -125,13 +129,23 @@ test("events are sentences", () => {
     says({ kind: "role", uid: 2, role: "owner" }),
     says({ kind: "silenced", uid: 2, untilMs: 0 }),
     says({ kind: "muted_all", on: true }),
+    says({ kind: "muted_all", on: false }, me),
+    says({ kind: "role", uid: me, role: "admin" }),
+    says({ kind: "role", uid: me, role: "admin" }, 1, zh),
+    says({ kind: "announcement", announcement: "8:00" }, me, zh),
+    says({ kind: "joined", uids: [2, 3] }, me, zh),
   ]).toEqual([
     "Ann joined",
     "Ann invited Bob, Cy",
     "Ann left",
     "Ann removed Bob",
     "Ann made Bob the owner",
-    "Ann lets Bob write again",
+    "Ann let Bob write again",
     "Ann muted everybody",
+    "You let everybody write again",
+    "Ann made you an admin",
+    "Ann 将你设为管理员",
+    "你更新了公告",
+    "你邀请 Bob、Cy 加入",
   ]);
 });

@@ -2,22 +2,24 @@
 import type { EventItem } from "../../engine/api";
 import type { Catalogue } from "../../i18n/index.svelte";
 
-export function eventText(item: EventItem, nameOf: (uid: number) => string, t: Catalogue): string {
+/** What to call somebody who did something, or (`isObject`) to whom it was done. */
+export type Called = (uid: number, isObject: boolean) => string;
+
+export function eventText(item: EventItem, called: Called, t: Catalogue): string {
   const { event } = item;
-  const by = nameOf(item.author);
+  const by = called(item.author, false);
+  const whom = (uid: number) => called(uid, true);
   switch (event.kind) {
     case "joined": {
       const others = event.uids.filter((uid) => uid !== item.author);
-      const who = t.common.names(event.uids.map(nameOf));
-      return others.length ? t.event.invited(by, t.common.names(others.map(nameOf))) : t.event.joined(who || by);
+      if (others.length) return t.event.invited(by, t.common.names(others.map(whom)));
+      return t.event.joined(by);
     }
     case "left":
-      return event.uid === item.author ? t.event.left(by) : t.event.removed(by, nameOf(event.uid));
-    case "role": {
-      const who = nameOf(event.uid);
-      if (event.role === "owner") return t.event.roleOwner(by, who);
-      return event.role === "admin" ? t.event.roleAdmin(by, who) : t.event.roleMember(by, who);
-    }
+      return event.uid === item.author ? t.event.left(by) : t.event.removed(by, whom(event.uid));
+    case "role":
+      if (event.role === "owner") return t.event.roleOwner(by, whom(event.uid));
+      return event.role === "admin" ? t.event.roleAdmin(by, whom(event.uid)) : t.event.roleMember(by, whom(event.uid));
     case "title":
       return t.event.title(by, event.title);
     case "announcement":
@@ -25,6 +27,6 @@ export function eventText(item: EventItem, nameOf: (uid: number) => string, t: C
     case "muted_all":
       return event.on ? t.event.mutedAll(by) : t.event.unmutedAll(by);
     case "silenced":
-      return event.untilMs ? t.event.silenced(by, nameOf(event.uid)) : t.event.unsilenced(by, nameOf(event.uid));
+      return event.untilMs ? t.event.silenced(by, whom(event.uid)) : t.event.unsilenced(by, whom(event.uid));
   }
 }

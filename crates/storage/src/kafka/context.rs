@@ -73,10 +73,13 @@ fn lag(partition: &Partition) -> i64 {
 }
 
 impl ConsumerContext for Context {
-    fn pre_rebalance(&self, _: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+    fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let Rebalance::Revoke(gone) = rebalance else { return };
         // The lag of what goes to another member is that one's to tell.
-        if let Rebalance::Revoke(gone) = rebalance {
-            gone.elements().iter().for_each(|partition| self.lag(partition.partition()).set(0.0));
+        gone.elements().iter().for_each(|partition| self.lag(partition.partition()).set(0.0));
+        // Paused while it goes, it would still be so when it comes back, and nothing would ever be taken from it.
+        if let Err(error) = consumer.resume(gone) {
+            tracing::warn!(%error, topic = self.topic, "partitions that go were not resumed");
         }
     }
 

@@ -16,9 +16,10 @@ use skein_domain::{Code, Error, Result};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 
 /// How long [`Member::next`] waits for a first record.
-const POLL: Duration = Duration::from_millis(1_000);
+pub(super) const POLL: Duration = Duration::from_millis(1_000);
 /// Of one question to a broker.
 const ASK: Duration = Duration::from_secs(2);
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
@@ -103,8 +104,9 @@ impl Member {
         self.fail_if_out()?;
         self.commit_if_due();
         let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
-        self.consumer.pause(&mine).map_err(|error| failed(&error))?;
+        // First: whatever comes of pausing, taking again resumes.
         self.held().get_or_insert_default();
+        self.consumer.pause(&mine).map_err(|error| failed(&error))?;
         self.consumer.context().set_held(true);
         self.measure(mine).await;
         match tokio::time::timeout(POLL, self.consumer.recv()).await {
@@ -201,18 +203,28 @@ fn told(error: &KafkaError) {
 
 impl Drop for Member {
     /// Commits, and leaves: a member that has a name and only ends would keep its partitions until it is held for dead.
-    #[expect(clippy::disallowed_methods, reason = "no runtime here, and the client tells nobody that it has left")]
     fn drop(&mut self) {
         let mut finished = std::mem::take(self.finished.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.commit(&mut finished);
-        self.consumer.unsubscribe();
-        let mut left = LEAVE_LOOKS;
-        while left > 0 {
-            // It lets go of its partitions while it is polled, and says so to the brokers a moment later.
-            drop(self.consumer.recv().now_or_never());
-            let is_free = self.consumer.assignment().is_ok_and(|mine| mine.count() == 0);
-            left = if is_free { left.min(LEAVE_LOOKS / 5) - 1 } else { left - 1 };
-            std::thread::sleep(LEAVE_EVERY);
+        let consumer = self.consumer.clone();
+        match Handle::try_current() {
+            // Its threads do not wait for brokers; its end waits for those that do.
+            Ok(runtime) => drop(runtime.spawn_blocking(move || leave(&consumer))),
+            Err(_) => leave(&consumer),
         }
+    }
+}
+
+/// Blocks, for [`LEAVE_LOOKS`] at most.
+#[expect(clippy::disallowed_methods, reason = "on a thread for what blocks, and the client tells nobody that it has left")]
+fn leave(consumer: &StreamConsumer<Context>) {
+    consumer.unsubscribe();
+    let mut left = LEAVE_LOOKS;
+    while left > 0 {
+        // It lets go of its partitions while it is polled, and says so to the brokers a moment later.
+        drop(consumer.recv().now_or_never());
+        let is_free = consumer.assignment().is_ok_and(|mine| mine.count() == 0);
+        left = if is_free { left.min(LEAVE_LOOKS / 5) - 1 } else { left - 1 };
+        std::thread::sleep(LEAVE_EVERY);
     }
 }

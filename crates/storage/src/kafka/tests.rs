@@ -1,5 +1,6 @@
 //! Against a real Kafka, each test on topics of its own.
 
+mod held;
 mod live;
 mod log;
 

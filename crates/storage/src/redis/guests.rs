@@ -6,8 +6,8 @@
 //! **Invariant:** at most one entry per key, the one with the largest generation; it is removed only by its own generation
 //! and node, by one script.
 
+use super::entry::{CHUNK, generation, number};
 use super::script::{Invocation, Script};
-use super::sessions::{CHUNK, generation, number};
 use super::{INDEX_TTL_MS, Redis};
 use async_trait::async_trait;
 use redis::{Cmd, Value};

@@ -15,7 +15,9 @@
 
 mod cache;
 mod codes;
+mod entry;
 mod guests;
+mod lookups;
 mod nodes;
 mod pool;
 mod receipts;

@@ -95,8 +95,12 @@ impl Redis {
 
     /// The server's clock.
     pub(super) async fn now(&self) -> Result<Millis> {
-        let (seconds, micros): (i64, i64) = self.query(&redis::cmd("TIME")).await?;
-        Ok(Millis(seconds * 1_000 + micros / 1_000 + self.shift_ms()))
+        self.query(&redis::cmd("TIME")).await.map(|answer| self.time(answer))
+    }
+
+    /// What `TIME` answers.
+    pub(super) fn time(&self, (seconds, micros): (i64, i64)) -> Millis {
+        Millis(seconds * 1_000 + micros / 1_000 + self.shift_ms())
     }
 
     pub(super) async fn query<T: FromRedisValue>(&self, command: &Cmd) -> Result<T> {

@@ -3,8 +3,8 @@
 //! **Invariant:** adding is one script, so that the counts of several nodes add up; it makes no receipt that is gone.
 
 use super::Redis;
+use super::entry::number;
 use super::script::Script;
-use super::sessions::number;
 use async_trait::async_trait;
 use redis::{Cmd, Value};
 use skein_domain::id::{Millis, Uid};

@@ -1,8 +1,11 @@
 //! How often one waits for Redis.
 
 use super::super::cache::tests::{Two, two_on};
-use super::super::{Config, Redis};
-use skein_domain::id::{ConversationId, Revision, Seq, Uid};
+use super::super::{Config, Redis, RedisSessions};
+use futures_util::future::join_all;
+use skein_domain::account::DeviceClass;
+use skein_domain::id::{ConversationId, Generation, NodeId, Revision, Seq, SessionId, Uid};
+use skein_domain::port::{Route, SessionRegistry};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -46,7 +49,7 @@ async fn pass_on(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unp
 }
 
 /// Over one connection, so that nothing is asked beside.
-async fn counted() -> (Redis, Arc<Trips>) {
+async fn counted(what: &str) -> (Redis, Arc<Trips>) {
     let url = services::require(Service::Redis).expect("redis");
     let server: SocketAddr = url.trim_start_matches("redis://").parse().expect("an address");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("listen");
@@ -62,7 +65,7 @@ async fn counted() -> (Redis, Arc<Trips>) {
             tokio::spawn(pass_on(from_server, to_client, move || answering.answered()));
         }
     });
-    let prefix = format!("test:trips:{}:", std::process::id());
+    let prefix = format!("test:trips:{what}:{}:", std::process::id());
     let config = Config { urls: vec![format!("redis://{address}")], prefix, connections: 1, ..Config::default() };
     (Redis::open(&config).await.expect("open"), trips)
 }
@@ -79,7 +82,7 @@ async fn conversation_of(two: &Two, name: &str, count: u32) -> (ConversationId, 
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_is_one_round_trip_and_its_refill_another() {
-    let (redis, trips) = counted().await;
+    let (redis, trips) = counted("pages").await;
     let two = two_on(redis).await;
     let messages = &two.here.ports.messages;
     let (other, other_head) = conversation_of(&two, "ann", 1).await;
@@ -101,4 +104,22 @@ async fn a_page_is_one_round_trip_and_its_refill_another() {
     assert_eq!(profiles.expect("profiles").len(), 100);
     // One to look and one to fill; the server may answer the first of many before it has heard the last.
     assert!((1..=4).contains(&asked), "{asked}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_ask_at_once_where_people_are_wait_together() {
+    let (redis, trips) = counted("routes").await;
+    let registry = RedisSessions::new(redis);
+    let route =
+        |n: i64| Route { uid: Uid(n), class: DeviceClass::Web, node: NodeId("a".into()), session: SessionId(n), generation: Generation(1) };
+    for n in 1..=50 {
+        registry.register(route(n), 90_000).await.expect("register");
+    }
+    let ask = async |n: i64| registry.routes(&[Uid(n), Uid(n + 50)]).await.expect("routes");
+    let (answers, asked) = trips.of(join_all((0..500).map(|n| ask(n % 50 + 1)))).await;
+    for (n, answer) in answers.into_iter().enumerate() {
+        assert_eq!(answer, [route(n as i64 % 50 + 1)], "each hears of its own");
+    }
+    // Two a lookup, and three lookups: the first may have gone alone.
+    assert!((2..=12).contains(&asked), "{asked} round trips for 500 questions");
 }

@@ -21,6 +21,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -152,64 +153,77 @@ async fn run_stream(mut client: Client, asks: &mut mpsc::Receiver<Ask>) -> Ended
     let opening = tokio::time::timeout(deadline(), client.commands(ReceiverStream::new(outgoing)));
     let Ok(Ok(response)) = opening.await else { return Ended::Broken { served: false } };
     let mut replies = response.into_inner();
-    let mut pending: HashMap<u64, oneshot::Sender<Result<Reply>>> = HashMap::new();
-    let mut next_id = 0;
-    let mut served = false;
+    let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             reply = replies.message() => match reply {
-                Ok(Some(reply)) => {
-                    served = true;
-                    if let Some(answer) = pending.remove(&reply.id) {
-                        let _ = answer.send(outcome(reply));
+                Ok(Some(reply)) => waiting.answer(reply),
+                _ => return Ended::Broken { served: waiting.served },
+            },
+            next = next_ask(&commands, asks) => match next {
+                Ok(Some((room, ask))) => {
+                    if let Some(command) = waiting.admit(ask) {
+                        room.send(command);
                     }
                 }
-                // Dropping `pending` tells every waiter that the outcome is unknown.
-                _ => return Ended::Broken { served },
+                Ok(None) => return Ended::Closed,
+                Err(_) => return Ended::Broken { served: waiting.served },
             },
-            next = next_ask(&commands, asks) => {
-                let (room, Ask { caller, command, answer }) = match next {
-                    Next::Ask(room, ask) => (room, ask),
-                    Next::Broken => return Ended::Broken { served },
-                    Next::Closed => return Ended::Closed,
-                };
-                // A caller that gave up no longer wants it; sending would only make the outcome unknown to nobody.
-                if answer.is_closed() {
-                    continue;
-                }
-                next_id += 1;
-                let packed = pack(&caller).and_then(|caller| Ok((caller, pack(&command)?)));
-                let (caller, command) = match packed {
-                    Ok(packed) => packed,
-                    Err(error) => { let _ = answer.send(Err(error)); continue; }
-                };
-                if pending.len() >= UNDER_WAY_MAX {
-                    pending.retain(|_, answer| !answer.is_closed());
-                }
-                if pending.len() >= UNDER_WAY_MAX {
-                    let _ = answer.send(Err(busy()));
-                    continue;
-                }
-                pending.insert(next_id, answer);
-                room.send(proto::Command { id: next_id, caller, command, deadline_ms: CALL_DEADLINE_MS as u32 });
-            }
         }
     }
 }
 
-enum Next<'c> {
-    Ask(mpsc::Permit<'c, proto::Command>, Ask),
-    Closed,
-    Broken,
+/// What is asked next, once there is room for it on the way out; `None` once nobody holds the door. Whoever waits for that room
+/// goes on reading replies: the other end makes room only by getting rid of them, so each would wait for the other for ever.
+async fn next_ask<'c>(
+    commands: &'c mpsc::Sender<proto::Command>,
+    asks: &mut mpsc::Receiver<Ask>,
+) -> Result<Option<(mpsc::Permit<'c, proto::Command>, Ask)>, SendError<()>> {
+    let room = commands.reserve().await?;
+    Ok(asks.recv().await.map(|ask| (room, ask)))
 }
 
-/// What is asked next, once there is room for it on the way out. Whoever waits for that room goes on reading replies: the
-/// other end makes room only by getting rid of them, so each would wait for the other for ever.
-async fn next_ask<'c>(commands: &'c mpsc::Sender<proto::Command>, asks: &mut mpsc::Receiver<Ask>) -> Next<'c> {
-    let Ok(room) = commands.reserve().await else { return Next::Broken };
-    match asks.recv().await {
-        Some(ask) => Next::Ask(room, ask),
-        None => Next::Closed,
+/// Who waits for a reply of one stream. Dropping it tells all of them that the outcome is unknown.
+#[derive(Default)]
+struct Waiting {
+    answers: HashMap<u64, oneshot::Sender<Result<Reply>>>,
+    last_id: u64,
+    /// Something was answered.
+    served: bool,
+}
+
+impl Waiting {
+    fn answer(&mut self, reply: proto::Reply) {
+        self.served = true;
+        if let Some(answer) = self.answers.remove(&reply.id) {
+            let _ = answer.send(outcome(reply));
+        }
+    }
+
+    /// The command to send, unless the asker is told at once or has given up: to send it then would only make the outcome
+    /// unknown to nobody.
+    fn admit(&mut self, Ask { caller, command, answer }: Ask) -> Option<proto::Command> {
+        if answer.is_closed() {
+            return None;
+        }
+        match self.has_room().and_then(|()| Ok((pack(&caller)?, pack(&command)?))) {
+            Ok((caller, command)) => {
+                self.last_id += 1;
+                self.answers.insert(self.last_id, answer);
+                Some(proto::Command { id: self.last_id, caller, command, deadline_ms: CALL_DEADLINE_MS as u32 })
+            }
+            Err(error) => {
+                let _ = answer.send(Err(error));
+                None
+            }
+        }
+    }
+
+    fn has_room(&mut self) -> Result<()> {
+        if self.answers.len() >= UNDER_WAY_MAX {
+            self.answers.retain(|_, answer| !answer.is_closed());
+        }
+        if self.answers.len() >= UNDER_WAY_MAX { Err(busy()) } else { Ok(()) }
     }
 }
 

@@ -4,14 +4,12 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::command::{cargo, must_succeed, target_folder};
+use crate::command::{build_as_tests_do, must_succeed, target_folder};
 
 /// Builds `skein-check` and, beside it, the server it starts and kills; then runs it with `arguments`.
 pub fn check(arguments: &[String]) -> Result<()> {
-    // The whole workspace is named, and the profile is that of the tests, so that what they built is used again.
     // The server is a program of the testkit's: the product's own `main`, in a build that can have planted faults.
-    let mut build = cargo(["build", "--workspace", "--bin", "skein-under-test", "--bin", "skein-check"]);
-    must_succeed(&mut build, "read the first error above")?;
+    must_succeed(&mut build_as_tests_do(&["skein-under-test", "skein-check"]), "read the first error above")?;
 
     let mut checker = Command::new(target_folder().join("debug/skein-check"));
     checker.args(arguments);

@@ -27,6 +27,16 @@ pub fn cargo<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command
     command
 }
 
+/// Builds programs of the workspace just as `cargo test --workspace` does, so that neither compiles again what the other has.
+///
+/// Cargo counts the features that tests ask of a library, such as tokio's `test-util`, only where it builds a test, too; without
+/// them all that stands on such a library would be compiled anew. So the smallest test is named.
+pub fn build_as_tests_do(programs: &[&str]) -> Command {
+    let mut build = cargo(["build", "--workspace", "--test", "power_cut"]);
+    build.args(programs.iter().flat_map(|program| ["--bin", program]));
+    build
+}
+
 /// Runs `command` with our own terminal; a failure ends with `next_step`, what the reader should do about it.
 pub fn must_succeed(command: &mut Command, next_step: &str) -> Result<()> {
     let shown = shown(command);

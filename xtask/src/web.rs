@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 
-use crate::command::{cargo, must_succeed, succeeds, workspace_root};
+use crate::command::{build_as_tests_do, must_succeed, succeeds, workspace_root};
 use crate::machine;
 use crate::steps::Steps;
 
@@ -27,7 +27,7 @@ pub fn test(steps: &mut Steps) -> Result<()> {
     steps.step("web: build", || must_succeed(&mut npm(["run", "build"]), "`cd web && npm run build` repeats this step"))?;
     steps.step("web: unit tests", || must_succeed(&mut npm(["test"]), "`cd web && npx vitest run -t <name>` repeats one test"))?;
     steps.step("web: browser tests", || {
-        must_succeed(&mut cargo(["build", "--package", "skein-server"]), "fix the first error above")?;
+        must_succeed(&mut build_as_tests_do(&["skein"]), "fix the first error above")?;
         chromium()?;
         let mut tests = npm(["run", "e2e"]);
         tests.env("SKEIN_WEB_BUILT", "1");

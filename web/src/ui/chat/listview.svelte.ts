@@ -20,7 +20,7 @@ const AHEAD_PX = 1000;
 /** Unread lines up to this many are shown with the end; of more, the first. */
 const UNREAD_WITH_END = 8;
 /** So many rows are made, and twice as many go, in one step. */
-const ROWS_A_STEP = 6;
+const ROWS_A_STEP = 4;
 
 export class ListView implements Work {
   /** What is in the document. */

@@ -31,6 +31,10 @@ number!(/// Position in a shard's log; visible in commit order.
     Revision);
 number!(/// Moves whenever who may do what in a conversation changes.
     PolicyVersion);
+number!(/// How often a shard has changed its owner: what an earlier owner still writes is told by a smaller one.
+    Fence);
+number!(/// One life of a process that may own shards, at random.
+    Tenant);
 number!(/// Authenticated state of one device; survives reconnects.
     SessionId);
 number!(/// Distinguishes the successive connections of one session; the newer is larger.

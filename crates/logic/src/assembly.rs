@@ -10,7 +10,7 @@ use crate::contact::Contacts;
 use crate::conversation::Conversations;
 use crate::cursors::Cursors;
 use crate::history::History;
-use crate::job::{Backlog, Dispatch, Fanout, Intake, Relay, RelayPorts};
+use crate::job::{Backlog, Dispatch, Fanout, Intake, Ownership, Relay, RelayPorts, Title};
 use crate::parts::Parts;
 use crate::service::Service;
 use crate::snapshots::Snapshots;
@@ -54,9 +54,11 @@ impl Service {
             live,
         };
         let dispatch = Arc::new(Dispatch::new(snapshots.clone(), fanout.clone()));
+        let (ownership, titles) = shared.ownership(&parts)?;
         let background = Background {
+            ownership,
             intake: parts.pipeline.as_ref().map(|pipeline| Intake::new(pipeline.source.clone(), dispatch.clone())),
-            relays: shared.relays(&parts, dispatch),
+            relays: shared.relays(&parts, titles, dispatch),
             live_intake,
             chores,
             cursors: cursor_pusher,
@@ -120,12 +122,22 @@ impl Shared {
         }
     }
 
+    /// With a title for each shard.
+    fn ownership(&self, parts: &Parts) -> Result<(Option<Ownership>, Vec<Title>)> {
+        let shards = parts.messages.shards();
+        let Some(leases) = parts.leases.clone() else {
+            return Ok((None, (0..shards).map(|_| Title::of_everybody()).collect()));
+        };
+        let (ownership, titles) = Ownership::new(leases, parts.node.clone(), shards, self.backlog.clone())?;
+        Ok((Some(ownership), titles))
+    }
+
     /// One a shard: to the log, or in `direct` mode to the job in this process.
-    fn relays(&self, parts: &Parts, dispatch: Arc<Dispatch>) -> Vec<Relay> {
+    fn relays(&self, parts: &Parts, titles: Vec<Title>, dispatch: Arc<Dispatch>) -> Vec<Relay> {
         let bus: Arc<dyn LogBus> = parts.pipeline.as_ref().map_or(dispatch, |pipeline| pipeline.bus.clone());
         let (traces, backlog) = (self.traces.clone(), self.backlog.clone());
         let ports = RelayPorts { outbox: parts.outbox.clone(), messages: parts.messages.clone(), bus, traces, backlog };
-        (0..parts.messages.shards()).map(|shard| Relay::new(Shard(shard), ports.clone())).collect()
+        titles.into_iter().zip(0..).map(|(title, shard)| Relay::new(Shard(shard), title, ports.clone())).collect()
     }
 }
 

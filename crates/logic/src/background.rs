@@ -5,7 +5,7 @@
 use crate::account::Chores;
 use crate::announcer::Announcer;
 use crate::cursors::CursorPusher;
-use crate::job::{Fanout, Intake, LiveIntake, Relay};
+use crate::job::{Fanout, Intake, LiveIntake, Ownership, Relay};
 use crate::push::{LiveRooms, Schedule};
 use crate::typing::TypingPusher;
 use skein_domain::port::{GuestRegistry, SessionRegistry};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 /// removal of old sessions. Without it running
 /// commands are answered, but nobody hears of them.
 pub struct Background {
+    pub(crate) ownership: Option<Ownership>,
     pub(crate) relays: Vec<Relay>,
     pub(crate) intake: Option<Intake>,
     pub(crate) live_intake: Option<LiveIntake>,
@@ -38,6 +39,9 @@ impl Background {
         let mut parts = JoinSet::new();
         for relay in self.relays {
             parts.spawn(relay.run(shutdown.clone()));
+        }
+        if let Some(ownership) = self.ownership {
+            parts.spawn(ownership.run(shutdown.clone()));
         }
         if let Some(intake) = self.intake {
             parts.spawn(intake.run(shutdown.clone()));

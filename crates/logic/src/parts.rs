@@ -7,7 +7,7 @@ use skein_domain::door::Comets;
 use skein_domain::id::NodeId;
 use skein_domain::port::{
     AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LiveSource, LogBus, LogSource, Mailer,
-    MessageStore, NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry,
+    MessageStore, NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry, ShardLeases,
 };
 use std::sync::Arc;
 
@@ -19,6 +19,8 @@ pub struct Parts {
     pub conversations: Arc<dyn ConversationStore>,
     pub messages: Arc<dyn MessageStore>,
     pub outbox: Arc<dyn Outbox>,
+    /// `None`: each node relays every shard, for it alone knows who is connected to it.
+    pub leases: Option<Arc<dyn ShardLeases>>,
     pub registry: Arc<dyn SessionRegistry>,
     pub nodes: Arc<dyn NodeRegistry>,
     pub codes: Arc<dyn CodeStore>,

@@ -6,12 +6,12 @@ use crate::mail;
 use anyhow::{Context, Result};
 use skein_domain::door::{Comets, Delivery, Logic};
 use skein_domain::id::NodeId;
-use skein_domain::port::{Clock, DeadLetters, NodeRegistry, SystemClock};
+use skein_domain::port::{Clock, DeadLetters, NodeRegistry, ShardLeases, SystemClock};
 use skein_edge::gate::Mailbox;
 use skein_logic::push::Goim;
 use skein_logic::{Background, Parts, Service};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret};
-use skein_storage::Store;
+use skein_storage::{Backend, Store};
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -46,6 +46,7 @@ impl LogicSide {
             conversations: port.clone(),
             messages,
             outbox: port.clone(),
+            leases: has_owners(config).then(|| port.clone() as Arc<dyn ShardLeases>),
             pushes: port,
             registry: sessions,
             nodes: nodes.clone(),
@@ -64,6 +65,11 @@ impl LogicSide {
         let (service, background) = Service::new(parts).context("set up logic")?;
         Ok(Self { service, background, store, nodes, dead_letters, clock, mailbox })
     }
+}
+
+/// Whether one node can deliver what another stores: it hands records to a log, or knows everybody's connections, or is alone.
+fn has_owners(config: &Config) -> bool {
+    config.kafka.is_on() || config.redis.is_on() || config.storage.backend == Backend::Sqlite
 }
 
 /// What logic does of goim's contracts, and what it tells their clients.

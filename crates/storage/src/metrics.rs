@@ -20,6 +20,7 @@ pub const METRICS: &[Metric] = &[
     counter("skein_store_busy_total", "at", "Commands and reads refused because too many waited"),
     counter("skein_store_far_ids_total", "", "Lookups of ids nobody can have, answered without the database"),
     counter("skein_store_full_total", "", "Commits refused by a full disk"),
+    counter("skein_shard_positions_refused_total", "", "Published positions the store refused because another node had taken the shard"),
     gauge("skein_store_log_pages", "", "Pages of the write-ahead log at the last checkpoint"),
     gauge("skein_registry_sessions", "", "Sessions registered as connected"),
     histogram("skein_registry_lookups_together", "", "Lookups of where people are that one question to Redis answered"),

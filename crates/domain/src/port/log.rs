@@ -1,8 +1,9 @@
+use super::Fenced;
 use crate::Result;
 use crate::conversation::Kind;
 use crate::delivery::UserEvent;
 use crate::entry::Entry;
-use crate::id::{Millis, PolicyVersion, Revision, Shard, Uid};
+use crate::id::{Fence, Millis, PolicyVersion, Revision, Shard, Uid};
 use crate::trace::Trace;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -17,8 +18,9 @@ pub trait Outbox: Send + Sync + 'static {
     /// How far the shard was published; where a new owner goes on.
     async fn position(&self, shard: Shard) -> Result<Revision>;
 
-    /// Moves the position, never back; durable with a later group commit (the caller need not wait for it).
-    async fn advance(&self, shard: Shard, to: Revision) -> Result<()>;
+    /// Moves the position, never back; durable with a later group commit (the caller need not wait for it). Refused, then or
+    /// with the next call, once the shard has an owner later than `fence`; `None`: by whoever publishes beside its owner.
+    async fn advance(&self, shard: Shard, to: Revision, fence: Option<Fence>) -> Result<(), Fenced>;
 
     /// Resolves when something with a revision above `than` is committed in the shard.
     async fn committed(&self, shard: Shard, than: Revision);

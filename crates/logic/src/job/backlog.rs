@@ -3,7 +3,8 @@
 //! **Invariant:** beyond the bound nothing new is taken on; what was stored is acked all the same. Readers and what is not
 //! an entry go on.
 //!
-//! **Bound:** `max` revisions over all shards, as far as the relays have told: at a standstill that is half a second ago.
+//! **Bound:** `max` revisions over all shards, as far as the relays have told: at a standstill that is half a second ago. Of
+//! shards that other nodes relay it is what the store knows: what they published in the last second may be missing.
 
 use skein_domain::id::Shard;
 use skein_domain::{Code, Error, Result};
@@ -28,6 +29,7 @@ impl Backlog {
         if let Some(told) = self.lags.get(usize::from(shard.0)) {
             told.store(lag, Ordering::Relaxed);
         }
+        metrics::gauge!("skein_outbox_lag_revisions", "shard" => shard.0.to_string()).set(lag as f64);
     }
 
     /// `busy` beyond the bound.

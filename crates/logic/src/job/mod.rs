@@ -9,6 +9,7 @@ pub mod dispatch;
 pub mod fanout;
 mod intake;
 pub(crate) mod live;
+mod ownership;
 pub mod relay;
 
 pub(crate) use backlog::Backlog;
@@ -16,5 +17,7 @@ pub use dispatch::Dispatch;
 pub use fanout::Fanout;
 pub use intake::Intake;
 pub(crate) use live::{LiveDispatch, LiveIntake};
+pub use ownership::Ownership;
+pub(crate) use ownership::Title;
 pub use relay::Relay;
 pub(crate) use relay::RelayPorts;

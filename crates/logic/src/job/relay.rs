@@ -1,17 +1,19 @@
-//! From the change log to the bus: one relay per shard, in order of revision.
+//! From the change log to the bus: one relay per shard, in order of revision, while this node owns the shard.
 //!
 //! **Invariant:** the position moves only over records whose publication has returned; so after a crash the next owner
 //! repeats some, and misses none. A failed publish stops its shard until it succeeds.
+//! **Invariant:** nothing is begun to be published without a lease that holds, and a position is told with its fence.
 //!
 //! Bounds: [`BATCH_MAX`] records at a time, one batch in flight per shard; [`BACKOFF_MAX`] between tries. How much is not
 //! published is told to the [`Backlog`] at least every [`MEASURE_EVERY`] while the relay stands still.
 
 use crate::job::backlog::Backlog;
+use crate::job::ownership::Title;
 use crate::traces::Traces;
 use skein_domain::Result;
-use skein_domain::fault::{Fault, planted};
-use skein_domain::id::{Revision, Shard};
-use skein_domain::port::{LogBus, LogEvent, LogRecord, MessageStore, Outbox};
+use skein_domain::fault::{self, Fault, planted};
+use skein_domain::id::{Fence, Revision, Shard};
+use skein_domain::port::{Fenced, LogBus, LogEvent, LogRecord, MessageStore, Outbox};
 use skein_domain::trace::Trace;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +26,16 @@ const MEASURE_EVERY: Duration = Duration::from_millis(500);
 
 pub struct Relay {
     shard: Shard,
+    title: Title,
     ports: RelayPorts,
+}
+
+/// What comes next.
+struct Batch {
+    records: Vec<LogRecord>,
+    /// How far they reach: not every revision has a record.
+    reached: Revision,
+    head: Revision,
 }
 
 /// What all relays of a node share.
@@ -38,8 +49,8 @@ pub(crate) struct RelayPorts {
 }
 
 impl Relay {
-    pub(crate) fn new(shard: Shard, ports: RelayPorts) -> Self {
-        Self { shard, ports }
+    pub(crate) fn new(shard: Shard, title: Title, ports: RelayPorts) -> Self {
+        Self { shard, title, ports }
     }
 
     /// Until `shutdown`.
@@ -53,18 +64,41 @@ impl Relay {
     }
 
     async fn forever(&self) {
+        let mut title = self.title.clone();
+        loop {
+            let fence = title.granted().await;
+            tokio::select! {
+                biased;
+                () = title.lost(fence) => {}
+                fenced = self.relay(fence) => {
+                    tracing::warn!(%fenced, "relay stops");
+                    title.lost(fence).await;
+                }
+            }
+        }
+    }
+
+    /// Until another owner is known to have the shard.
+    async fn relay(&self, fence: Option<Fence>) -> Fenced {
         let mut position = self.until_ok("position not read", || self.first_position()).await;
         loop {
-            let (records, reached) = self.until_ok("records not read", || self.next(position)).await;
+            let Batch { records, reached, head } = self.until_ok("records not read", || self.next(position)).await;
+            self.tell(position, head);
             if !records.is_empty() {
+                self.title.holds().await;
+                if planted(Fault::AdvancedBeforeAck) {
+                    let _ = self.advance(reached, fence).await;
+                    tokio::time::sleep(fault::LATER).await;
+                }
                 self.until_ok("records not published", || self.publish(position, records.clone())).await;
                 metrics::counter!("skein_relay_records_total").increment(records.len() as u64);
             }
             if reached > position {
                 position = reached;
-                self.advance(position).await;
+                if let Err(fenced) = self.advance(position, fence).await {
+                    return fenced;
+                }
             } else {
-                self.measure(position).await;
                 self.ports.outbox.committed(self.shard, position).await;
             }
         }
@@ -77,15 +111,14 @@ impl Relay {
         self.ports.outbox.position(self.shard).await
     }
 
-    /// The records after `position`, and how far they reach: not every revision has a record.
-    async fn next(&self, position: Revision) -> Result<(Vec<LogRecord>, Revision)> {
+    async fn next(&self, position: Revision) -> Result<Batch> {
         // Before the records: what is committed up to here is among them.
         let head = self.head().await?;
         let records = self.ports.outbox.records(self.shard, position, BATCH_MAX).await?;
         let last = records.last().map_or(position, |record| record.revision);
-        let is_all = records.len() < BATCH_MAX as usize;
+        let reached = if records.len() < BATCH_MAX as usize { last.max(head) } else { last };
         let records = records.into_iter().map(|record| LogRecord { trace: self.hop(&record.event), ..record }).collect();
-        Ok((records, if is_all { last.max(head) } else { last }))
+        Ok(Batch { records, reached, head })
     }
 
     /// The append that stored it, if that was traced by this process.
@@ -96,24 +129,25 @@ impl Relay {
         }
     }
 
-    /// Measures meanwhile: it is a relay that stands still whose lag matters.
+    /// Measures when it fails, and meanwhile: it is a relay that stands still whose lag matters.
     async fn publish(&self, position: Revision, records: Vec<LogRecord>) -> Result<()> {
-        self.measure(position).await;
         let mut publishing = self.ports.bus.publish(records);
         loop {
-            match tokio::time::timeout(MEASURE_EVERY, &mut publishing).await {
-                Ok(outcome) => return outcome,
-                Err(_) => self.measure(position).await,
+            let outcome = tokio::time::timeout(MEASURE_EVERY, &mut publishing).await;
+            if let Ok(Ok(())) = outcome {
+                return Ok(());
+            }
+            if let Ok(head) = self.head().await {
+                self.tell(position, head);
+            }
+            if let Ok(failed) = outcome {
+                return failed;
             }
         }
     }
 
-    async fn measure(&self, position: Revision) {
-        if let Ok(head) = self.head().await {
-            let lag = head.0 - position.0;
-            self.ports.backlog.tell(self.shard, lag);
-            metrics::gauge!("skein_outbox_lag_revisions", "shard" => self.shard.0.to_string()).set(lag as f64);
-        }
+    fn tell(&self, position: Revision, head: Revision) {
+        self.ports.backlog.tell(self.shard, head.0 - position.0);
     }
 
     async fn head(&self) -> Result<Revision> {
@@ -121,11 +155,9 @@ impl Relay {
     }
 
     /// Losing this costs repetitions after a restart.
-    async fn advance(&self, to: Revision) {
+    async fn advance(&self, to: Revision, fence: Option<Fence>) -> Result<(), Fenced> {
         metrics::gauge!("skein_relay_position", "shard" => self.shard.0.to_string()).set(to.0 as f64);
-        if let Err(error) = self.ports.outbox.advance(self.shard, to).await {
-            tracing::warn!(%error, "published position not stored");
-        }
+        self.ports.outbox.advance(self.shard, to, fence).await
     }
 
     async fn until_ok<T, Work: Future<Output = Result<T>>>(&self, failed: &'static str, work: impl Fn() -> Work) -> T {

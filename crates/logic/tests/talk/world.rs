@@ -233,6 +233,7 @@ fn parts(
         conversations: store.clone(),
         messages: store.clone(),
         outbox: Arc::new(real.clone()),
+        leases: Some(Arc::new(real.clone())),
         pushes: Arc::new(real),
         guests: Arc::new(MemoryGuests::new(clock.clone())),
         receipts: setting.receipts.unwrap_or_else(|| Arc::new(MemoryReceipts::new(clock.clone()))),

@@ -10,6 +10,7 @@ pub mod codes;
 pub mod contacts;
 pub mod conversations;
 pub mod guests;
+pub mod leases;
 pub mod messages;
 pub mod nodes;
 pub mod outbox;
@@ -21,7 +22,7 @@ mod world;
 pub use world::World;
 
 use async_trait::async_trait;
-use skein_domain::port::{AccountStore, ContactStore, ConversationStore, MessageStore, Outbox, PushStore};
+use skein_domain::port::{AccountStore, ContactStore, ConversationStore, MessageStore, Outbox, PushStore, ShardLeases};
 use std::sync::Arc;
 
 /// All ports on one store.
@@ -32,12 +33,13 @@ pub struct Ports {
     pub accounts: Arc<dyn AccountStore>,
     pub contacts: Arc<dyn ContactStore>,
     pub pushes: Arc<dyn PushStore>,
+    pub leases: Arc<dyn ShardLeases>,
 }
 
 impl Ports {
     pub fn of<S>(store: S) -> Self
     where
-        S: MessageStore + Outbox + ConversationStore + AccountStore + ContactStore + PushStore + Clone,
+        S: MessageStore + Outbox + ConversationStore + AccountStore + ContactStore + PushStore + ShardLeases + Clone,
     {
         Self {
             messages: Arc::new(store.clone()),
@@ -45,7 +47,8 @@ impl Ports {
             conversations: Arc::new(store.clone()),
             accounts: Arc::new(store.clone()),
             contacts: Arc::new(store.clone()),
-            pushes: Arc::new(store),
+            pushes: Arc::new(store.clone()),
+            leases: Arc::new(store),
         }
     }
 }
@@ -184,6 +187,23 @@ macro_rules! outbox_suite {
                 the_position_never_goes_back,
                 the_position_survives_a_restart,
                 committed_wakes_who_waits,
+            ]
+        );
+    };
+}
+
+#[macro_export]
+macro_rules! shard_leases_suite {
+    ($backend:expr) => {
+        $crate::conformance_cases!(
+            leases,
+            $backend,
+            [
+                one_tenant_has_a_shard_until_its_lease_runs_out,
+                a_released_shard_is_free_at_once,
+                a_process_succeeds_a_dead_one_of_its_name,
+                a_position_of_an_earlier_owner_is_refused,
+                what_was_published_is_durable_with_the_next_claim,
             ]
         );
     };

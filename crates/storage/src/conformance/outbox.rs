@@ -95,8 +95,8 @@ pub async fn the_position_never_goes_back(backend: &dyn Backend) {
     let (world, _) = busy_world(backend).await;
     let outbox = &world.ports.outbox;
     assert_eq!(outbox.position(Shard(0)).await.expect("position"), Revision(0));
-    outbox.advance(Shard(0), Revision(3)).await.expect("advance");
-    outbox.advance(Shard(0), Revision(2)).await.expect("advance");
+    outbox.advance(Shard(0), Revision(3), None).await.expect("advance");
+    outbox.advance(Shard(0), Revision(2), None).await.expect("advance");
     assert_eq!(outbox.position(Shard(0)).await.expect("position"), Revision(3));
     assert!(outbox.position(Shard(999)).await.is_err());
 }
@@ -105,9 +105,9 @@ pub async fn the_position_survives_a_restart(backend: &dyn Backend) {
     let (world, ann) = busy_world(backend).await;
     let shard = world.ports.conversations.shard_of(ann);
     let all = records(&world, shard, Revision(0), 1_000).await;
-    world.ports.outbox.advance(shard, all[0].revision).await.expect("advance");
+    world.ports.outbox.advance(shard, all[0].revision, None).await.expect("advance");
     world.user("cid").await;
-    world.ports.outbox.advance(shard, all[1].revision).await.expect("advance");
+    world.ports.outbox.advance(shard, all[1].revision, None).await.expect("advance");
     let world = world.reopened(backend).await;
     let position = world.ports.outbox.position(shard).await.expect("position");
     assert_eq!(position, all[1].revision);

@@ -14,7 +14,8 @@ use skein_domain::id::{Epoch, Revision};
 use skein_domain::port::{Clock, SystemClock};
 use std::time::Duration;
 
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_push.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_push.sql"), include_str!("migrations/0003_shard_lease.sql")];
 /// Another node may be migrating a large table.
 const LOCK_PATIENCE_SECONDS: i64 = 300;
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -67,6 +68,8 @@ fn found_store(session: &Session, shards: u16) -> Outcome<()> {
     let shards = if made == 0 { meta(session)?.shards } else { shards };
     for shard in 0..shards {
         session.execute("INSERT IGNORE INTO shard (id, revision, published) VALUES (?1, 0, 0)".into(), params![shard])?;
+        let lease = "INSERT IGNORE INTO shard_lease (shard, node, tenant, fence, expires_at) VALUES (?1, '', 0, 0, 0)";
+        session.execute(lease.into(), params![shard])?;
     }
     Ok(())
 }

@@ -156,8 +156,8 @@ impl Thread {
             run(session, &mut transaction, now)?;
             rest = later;
         }
-        let published = self.shared.published_unsaved();
-        let revisions = transaction.finish(&published)?;
+        let mut published = self.shared.published_unsaved();
+        let revisions = transaction.finish(&mut published)?;
         session.control("COMMIT").map_err(unless_rolled_back)?;
         self.shared.published_saved(&published);
         Ok(revisions)

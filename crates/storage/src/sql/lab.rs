@@ -85,6 +85,7 @@ macro_rules! suites {
         $crate::contact_store_suite!($backend::new($shards));
         $crate::account_store_suite!($backend::new($shards));
         $crate::outbox_suite!($backend::new($shards));
+        $crate::shard_leases_suite!($backend::new($shards));
         $crate::push_store_suite!($backend::new($shards));
     };
 }

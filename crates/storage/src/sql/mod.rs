@@ -19,6 +19,7 @@ mod horizon;
 mod items;
 #[cfg(test)]
 pub(crate) mod lab;
+pub(crate) mod leases;
 mod messages;
 mod outbox;
 pub(crate) mod place;

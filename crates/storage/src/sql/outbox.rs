@@ -11,8 +11,8 @@ use super::rows::{self, ENTRY_COLUMNS};
 use super::transaction::{many, one};
 use super::user_log::Subject;
 use async_trait::async_trait;
-use skein_domain::id::{PolicyVersion, Revision, Shard, Uid};
-use skein_domain::port::{LogEvent, LogRecord, MessageStore, Outbox};
+use skein_domain::id::{Fence, PolicyVersion, Revision, Shard, Uid};
+use skein_domain::port::{Fenced, LogEvent, LogRecord, MessageStore, Outbox};
 use skein_domain::{Code, Error, Result};
 
 #[async_trait]
@@ -32,9 +32,8 @@ impl Outbox for Store {
         Ok(saved.map_or(known, |saved| saved.max(known)))
     }
 
-    async fn advance(&self, shard: Shard, to: Revision) -> Result<()> {
-        self.shared().advance(shard, to);
-        Ok(())
+    async fn advance(&self, shard: Shard, to: Revision, fence: Option<Fence>) -> Result<(), Fenced> {
+        self.shared().advance(shard, to, fence)
     }
 
     async fn committed(&self, shard: Shard, than: Revision) {
@@ -46,7 +45,9 @@ impl Outbox for Store {
         };
         while tokio::time::timeout(every, last.wait_for(|last| *last > than)).await.is_err() {
             // What other processes commit nobody tells us. Where the database is away, the next look sees.
-            if let Ok(revisions) = self.revisions().await {
+            if self.shared().is_to_look(every)
+                && let Ok(revisions) = self.revisions().await
+            {
                 let seen: Vec<_> = revisions.into_iter().enumerate().map(|(shard, last)| (Shard(shard as u16), last)).collect();
                 self.shared().seen(&seen);
             }

@@ -2,9 +2,14 @@
 //!
 //! **Invariant:** `committed` never runs ahead of the disk; `published` never goes back. A position is durable with a
 //! later batch, so after a crash publishing may repeat, never skip.
+//!
+//! **Bound:** however many wait for what other processes commit, one of them looks in a period.
 
-use skein_domain::id::{Epoch, Revision, Shard};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use skein_domain::id::{Epoch, Fence, Revision, Shard};
+use skein_domain::port::Fenced;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 pub(crate) struct Shared {
@@ -12,13 +17,33 @@ pub(crate) struct Shared {
     shards: Vec<ShardState>,
     commits: AtomicU64,
     commands: AtomicU64,
+    /// When somebody last began to look for what other processes commit.
+    looked: Mutex<Option<Instant>>,
 }
 
 struct ShardState {
     committed: watch::Sender<Revision>,
-    published: AtomicI64,
-    /// What of `published` is in the database.
-    saved: AtomicI64,
+    published: Mutex<Published>,
+}
+
+struct Published {
+    to: Revision,
+    /// What of `to` is in the database.
+    saved: Revision,
+    /// Under which it was published.
+    fence: Option<Fence>,
+    /// The last one whose position the database refused.
+    refused: Option<Fence>,
+}
+
+/// How far a shard is published, to be written with the next commit.
+#[derive(Debug)]
+pub(crate) struct Position {
+    pub shard: Shard,
+    pub to: Revision,
+    pub fence: Option<Fence>,
+    /// The shard has a later owner; nothing was written.
+    pub is_refused: bool,
 }
 
 /// What the writer did since the store was opened.
@@ -33,10 +58,10 @@ impl Shared {
     pub fn new(epoch: Epoch, rows: Vec<(Revision, Revision)>) -> Self {
         let shards = rows.into_iter().map(|(revision, published)| ShardState {
             committed: watch::Sender::new(revision),
-            published: AtomicI64::new(published.0),
-            saved: AtomicI64::new(published.0),
+            published: Mutex::new(Published { to: published, saved: published, fence: None, refused: None }),
         });
-        Self { epoch, shards: shards.collect(), commits: AtomicU64::new(0), commands: AtomicU64::new(0) }
+        let (commits, commands) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { epoch, shards: shards.collect(), commits, commands, looked: Mutex::new(None) }
     }
 
     pub fn epoch(&self) -> Epoch {
@@ -77,30 +102,64 @@ impl Shared {
         self.shards.get(usize::from(shard.0)).map(|state| state.committed.subscribe())
     }
 
-    pub fn position(&self, shard: Shard) -> Option<Revision> {
-        self.shards.get(usize::from(shard.0)).map(|state| Revision(state.published.load(Ordering::Acquire)))
+    /// Whether it is time to look for what other processes commit; then it is the caller who looks.
+    pub fn is_to_look(&self, every: Duration) -> bool {
+        let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_time = looked.is_none_or(|looked| looked.elapsed() >= every);
+        if is_time {
+            *looked = Some(Instant::now());
+        }
+        is_time
     }
 
-    pub fn advance(&self, shard: Shard, to: Revision) {
-        if let Some(state) = self.shards.get(usize::from(shard.0)) {
-            state.published.fetch_max(to.0, Ordering::AcqRel);
+    pub fn position(&self, shard: Shard) -> Option<Revision> {
+        self.published(shard).map(|published| published.to)
+    }
+
+    /// Refused if the database has refused a position of this owner or of a later one.
+    pub fn advance(&self, shard: Shard, to: Revision, fence: Option<Fence>) -> Result<(), Fenced> {
+        let Some(mut published) = self.published(shard) else { return Ok(()) };
+        if let Some(fence) = fence
+            && published.refused.is_some_and(|refused| fence <= refused)
+        {
+            return Err(Fenced { shard, fence });
         }
+        published.to = published.to.max(to);
+        published.fence = fence;
+        Ok(())
     }
 
     /// Positions to write with the next commit.
-    pub fn published_unsaved(&self) -> Vec<(Shard, Revision)> {
+    pub fn published_unsaved(&self) -> Vec<Position> {
         let positions = self.shards.iter().enumerate().map(|(shard, state)| {
-            let published = state.published.load(Ordering::Acquire);
-            (published > state.saved.load(Ordering::Acquire)).then_some((Shard(shard as u16), Revision(published)))
+            let published = state.lock();
+            let Published { to, saved, fence, refused } = *published;
+            let is_refused = fence.is_some() && fence <= refused;
+            (to > saved && !is_refused).then_some(Position { shard: Shard(shard as u16), to, fence, is_refused })
         });
         positions.flatten().collect()
     }
 
-    pub fn published_saved(&self, positions: &[(Shard, Revision)]) {
-        for (shard, position) in positions {
-            if let Some(state) = self.shards.get(usize::from(shard.0)) {
-                state.saved.store(position.0, Ordering::Release);
+    /// They were committed, or refused.
+    pub fn published_saved(&self, positions: &[Position]) {
+        for Position { shard, to, fence, is_refused } in positions {
+            let Some(mut published) = self.published(*shard) else { continue };
+            if *is_refused {
+                metrics::counter!("skein_shard_positions_refused_total").increment(1);
+                published.refused = published.refused.max(*fence);
+            } else {
+                published.saved = published.saved.max(*to);
             }
         }
+    }
+
+    fn published(&self, shard: Shard) -> Option<MutexGuard<'_, Published>> {
+        self.shards.get(usize::from(shard.0)).map(ShardState::lock)
+    }
+}
+
+impl ShardState {
+    fn lock(&self) -> MutexGuard<'_, Published> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

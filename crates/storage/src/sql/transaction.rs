@@ -2,6 +2,7 @@
 
 use super::engine::{Row, Sql, Statement, Value, params};
 use super::failure::{Gravity, Outcome};
+use super::shared::Position;
 use skein_domain::id::{ConversationId, Revision, Seq, Shard, Uid};
 use std::collections::HashMap;
 
@@ -9,6 +10,10 @@ use std::collections::HashMap;
 /// first, and has them until the commit.
 const LAST_REVISIONS: Statement =
     Statement::differing("SELECT revision FROM shard ORDER BY id", "SELECT revision FROM shard ORDER BY id FOR UPDATE");
+
+/// Finds the row whether or not it moves, unless a later owner has the shard.
+const PUBLISHED: &str = "UPDATE shard SET published = CASE WHEN published < ?2 THEN ?2 ELSE published END
+                         WHERE id = ?1 AND (?3 IS NULL OR EXISTS (SELECT 1 FROM shard_lease l WHERE l.shard = ?1 AND l.fence = ?3))";
 
 pub(crate) struct Transaction<'c> {
     pub connection: &'c dyn Sql,
@@ -99,9 +104,9 @@ impl<'c> Transaction<'c> {
         self.connection.control(statement).map_err(|failure| (failure.gravity(), failure.reason().to_owned()))
     }
 
-    /// Writes the numbers taken into the rows of their shards, and the positions `published`. Answers the numbers of the
-    /// records. To be committed next.
-    pub fn finish(&mut self, published: &[(Shard, Revision)]) -> Outcome<Vec<(Shard, Revision)>> {
+    /// Writes the numbers taken into the rows of their shards, and the positions `published` but for those whose owner is not
+    /// the shard's any more. Answers the numbers of the records. To be committed next.
+    pub fn finish(&mut self, published: &mut [Position]) -> Outcome<Vec<(Shard, Revision)>> {
         let mut touched: Vec<Shard> = self.done.iter().map(|(shard, _, _)| *shard).collect();
         touched.sort_unstable();
         touched.dedup();
@@ -109,8 +114,8 @@ impl<'c> Transaction<'c> {
             let last = self.revisions[usize::from(shard.0)];
             self.execute("UPDATE shard SET revision = ?2 WHERE id = ?1", params![shard.0, last.0])?;
         }
-        for (shard, position) in published {
-            self.execute("UPDATE shard SET published = ?2 WHERE id = ?1 AND published < ?2", params![shard.0, position.0])?;
+        for Position { shard, to, fence, is_refused } in published {
+            *is_refused = self.execute(PUBLISHED, params![shard.0, to.0, fence.map(|fence| fence.0)])? == 0;
         }
         Ok(self.done.iter().filter(|(_, _, has_record)| *has_record).map(|(shard, revision, _)| (*shard, *revision)).collect())
     }

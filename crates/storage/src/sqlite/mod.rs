@@ -14,6 +14,7 @@ mod writer;
 mod tests;
 
 use crate::Config;
+use crate::sql::leases;
 use crate::sql::queue::Queue;
 use crate::sql::readers::{Bounds, Readers};
 use crate::sql::shared::Shared;
@@ -102,6 +103,7 @@ impl Store {
         lock::open_private(&database)?;
         let mut connection = connect(&database, Access::Write { sync: !config.allow_unsafe_durability })?;
         schema::migrate(&mut connection, config.shards)?;
+        connection.execute(leases::END_ALL, [])?;
         // The names of new files are as durable as their content.
         File::open(folder)?.sync_all()?;
         plant_faults(&connection)?;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_former_title.sql"),
     include_str!("migrations/0003_push.sql"),
+    include_str!("migrations/0004_shard_lease.sql"),
 ];
 
 /// Brings the store to this build's version; makes it if it is empty.

@@ -110,8 +110,8 @@ impl Thread {
         for command in commands.iter_mut() {
             transaction.run_alone(|transaction| command.run(transaction))?;
         }
-        let published = self.shared.published_unsaved();
-        let revisions = transaction.finish(&published).map_err(reason)?;
+        let mut published = self.shared.published_unsaved();
+        let revisions = transaction.finish(&mut published).map_err(reason)?;
         self.connection.control("COMMIT").map_err(|failure| {
             // Whether the commit record reached the disk is known only for a refusal for want of room.
             let gravity = if failure.gravity() == Gravity::Full { Gravity::Full } else { Gravity::Fatal };

@@ -32,6 +32,9 @@ async function watched(page: Page, bob: Peer, chat: number, name: string): Promi
   return stop();
 }
 
+/** In all frames but one of a hundred, collecting garbage included: a browser collects when it likes, for as long as it takes. */
+const collecting = ({ withCollections }: Frames) => quantile(withCollections, 0.99);
+
 /** The numbers at the end of what is drawn, as far as they are there. */
 const drawn = (page: Page) =>
   page.locator(".line .text").evaluateAll((texts) => texts.map((text) => Number(text.textContent?.split(" ")[1])));
@@ -43,10 +46,13 @@ test("10,000 messages over 20 s: no frame has more than 8 ms of script, and the 
   await bob.say(chat, "now 0");
   await page.locator(".line").first().waitFor();
   let time = 0;
-  const measured = await calmest(SCRIPT_MS, () => watched(page, bob, chat, `message${++time}`));
+  const measured = await calmest(
+    (frames) => worst(frames) <= SCRIPT_MS && collecting(frames) <= SCRIPT_MS,
+    () => watched(page, bob, chat, `message${++time}`),
+  );
   expect(measured.scripts.length).toBeGreaterThan(5 * SECONDS);
   expect(worst(measured)).toBeLessThanOrEqual(SCRIPT_MS);
-  expect(quantile(measured.withCollections, 0.95)).toBeLessThanOrEqual(SCRIPT_MS);
+  expect(collecting(measured)).toBeLessThanOrEqual(SCRIPT_MS);
   const numbers = await drawn(page);
   expect(numbers).toEqual(numbers.map((_, at) => MESSAGES - numbers.length + at));
   expect(numbers.length).toBeGreaterThan(20);

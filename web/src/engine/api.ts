@@ -405,7 +405,10 @@ export interface Device {
 
 /** Something a person may want to be told of: for desktop notifications, sounds and toasts. */
 export type Signal =
-  /** A new message of somebody else arrived live (not by catching up), and the conversation is not muted (or mentions me). */
+  /**
+   * A new message of somebody else arrived live (not by catching up), and the conversation is not muted (or mentions me). Of
+   * several that came within one frame the newest.
+   */
   | {
       readonly kind: "message";
       readonly conversation: number;

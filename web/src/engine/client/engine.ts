@@ -48,9 +48,6 @@ export class EngineClient implements Engine {
     this.missing = new Cell<readonly Missing[]>(missing);
     this.link = new Link(missing, {
       update: (update) => this.update(update),
-      signal: (signal) => {
-        for (const run of this.listeners) run(signal);
-      },
       found: () => this.found(),
     });
     this.roomChanges = new Cell<readonly Room[]>([], (on) => this.link.tell({ t: "watchRooms", on }));
@@ -77,6 +74,7 @@ export class EngineClient implements Engine {
     if (update.rooms) this.roomChanges.set(update.rooms);
     if (update.conversations) this.patchConversations(update.conversations);
     for (const [id, patch] of update.panes ?? []) this.paneOf(id)?.apply(patch);
+    for (const signal of update.signals ?? []) for (const run of this.listeners) run(signal);
   }
 
   private patchConversations({ reset, put, order, loaded }: ConversationsPatch): void {

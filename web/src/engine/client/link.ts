@@ -12,7 +12,6 @@ const HIDDEN_MS = 250;
 
 export interface Events {
   update(update: Update): void;
-  signal(signal: Extract<FromHub, { t: "signal" }>["signal"]): void;
   /** The hub begins anew with this tab. */
   found(): void;
 }
@@ -77,8 +76,6 @@ export class Link {
         return afterDrawing(() => this.line.send({ t: "drawn" }));
       case "reply":
         return this.reply(message.id, message.value, message.error);
-      case "signal":
-        return this.events.signal(message.signal);
       case "lost":
         return this.again();
     }

@@ -104,6 +104,8 @@ export interface Update {
   people?: readonly Person[];
   conversations?: ConversationsPatch;
   panes?: readonly [pane: number, patch: PanePatch][];
+  /** What happened since the last update. */
+  signals?: readonly Signal[];
 }
 
 export interface ConversationsPatch {
@@ -130,7 +132,6 @@ export interface PanePatch {
 export type FromHub =
   | { t: "update"; update: Update }
   | { t: "reply"; id: number; value?: unknown; error?: ErrorData }
-  | { t: "signal"; signal: Signal }
   /** The hub does not know this tab (any more): say hello, and open again what is open. */
   | { t: "lost" };
 

@@ -4,13 +4,16 @@
  * Updates carry only what changed. After one is sent the next waits until the tab has drawn it, and takes with it all that
  * changed meanwhile: a tab gets at most one update per frame, however much happens, and a tab that sleeps gets none.
  */
-import type { Conversation, Missing, Room, TimelineView } from "../api";
+import type { Conversation, Missing, Room, Signal, TimelineView } from "../api";
 import type { ErrorData } from "../errors";
 import type { Calls, FromHub, Line, Tell, ToHub, Update } from "./messages";
 import type { Pane } from "./pane";
 import { diff } from "./patch";
 
 export type Whole = "session" | "connection" | "limits" | "contacts";
+
+/** So many signals wait for a tab that sleeps; the oldest go. */
+const SIGNALS_MAX = 100;
 
 /** Where the state comes from. */
 export interface Source {
@@ -35,6 +38,7 @@ export class Port {
   private readonly stalePeople = new Set<number>();
   private readonly stalePanes = new Set<number>();
   private rooms: readonly Room[] | undefined;
+  private signals: readonly Signal[] = [];
   private sentConversations: ReadonlyMap<number, Conversation> = new Map();
   private sentOrder: readonly number[] = [];
   private staleConversations = false;
@@ -115,6 +119,14 @@ export class Port {
     this.schedule();
   }
 
+  /** Of messages of one conversation that wait together the newest is told. */
+  signal(signal: Signal): void {
+    const isOlder = (other: Signal) =>
+      signal.kind === "message" && other.kind === "message" && other.conversation === signal.conversation;
+    this.signals = [...this.signals.filter((other) => !isOlder(other)), signal].slice(-SIGNALS_MAX);
+    this.schedule();
+  }
+
   openPane(id: number, pane: Pane): void {
     this.panes.set(id, pane);
   }
@@ -133,7 +145,7 @@ export class Port {
 
   private get isStale(): boolean {
     return (
-      this.stale.size + this.stalePeople.size + this.stalePanes.size > 0 ||
+      this.stale.size + this.stalePeople.size + this.stalePanes.size + this.signals.length > 0 ||
       this.staleConversations ||
       this.rooms !== undefined
     );
@@ -154,6 +166,7 @@ export class Port {
     for (const name of this.stale) Object.assign(update, { [name]: this.source.whole(name) });
     if (this.stalePeople.size > 0) update.people = [...this.stalePeople].map((uid) => this.source.person(uid));
     if (this.rooms) update.rooms = this.rooms;
+    if (this.signals.length > 0) update.signals = this.signals;
     if (this.staleConversations) this.patchConversations(update);
     const panes = [...this.stalePanes].map((id) => this.patchPane(id)).filter((patch) => patch !== undefined);
     if (panes.length > 0) update.panes = panes;
@@ -161,6 +174,7 @@ export class Port {
     this.stalePeople.clear();
     this.stalePanes.clear();
     this.rooms = undefined;
+    this.signals = [];
     this.staleConversations = false;
     this.awaitsDrawing = true;
     this.line.send({ t: "update", update });

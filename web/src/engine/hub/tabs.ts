@@ -101,6 +101,6 @@ export class Tabs {
   signal(signal: Signal): void {
     let best: Port | undefined;
     for (const port of this.ports) if (!best || port.focusedAt > best.focusedAt) best = port;
-    best?.send({ t: "signal", signal });
+    best?.signal(signal);
   }
 }

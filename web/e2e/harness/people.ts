@@ -95,7 +95,7 @@ export class Peer {
 
   /** Logs in as a script (device class `cli`, so that a browser's session is left alone). */
   static async connect(server: Server, account: Account): Promise<Peer> {
-    const login = { email: account.email, password: PASSWORD, device_class: "cli", client: "e2e" };
+    const login = { email: account.email, password: PASSWORD, device_class: "cli", client: "skein" };
     const { token } = (await post(server, "/login", login)) as { token: string };
     const [host = "", port] = (server.address.tcp ?? "").split(":");
     const socket = connect(Number(port), host);

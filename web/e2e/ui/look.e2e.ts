@@ -8,13 +8,12 @@ import type { Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { en as inEnglish } from "../../src/i18n/en";
 import { zh as inChinese } from "../../src/i18n/zh";
-import { type Account, PASSWORD, register } from "../harness";
+import { type Account, type Front, PASSWORD, register } from "../harness";
 import { pageOf, SCREENS, THEMES, TONGUES } from "./screens";
 import { online, openChat, row, stage } from "./stage";
 import { looking, stopClocks, Tour } from "./tour";
 import { build, type World } from "./world";
 
-const it = stage();
 const WIDE = { viewport: { width: 1080, height: 680 } };
 const PHONE = { viewport: { width: 360, height: 680 }, hasTouch: true, isMobile: true };
 
@@ -151,15 +150,14 @@ async function around(tour: Tour, world: World): Promise<void> {
   }
 }
 
-async function offline(tour: Tour, world: World): Promise<void> {
+async function offline(tour: Tour, world: World, front: Front): Promise<void> {
   const { page } = tour;
   await section(page, textsOf(tour).nav.chats);
   await openChat(page, world.direct);
   await page.context().setOffline(true);
-  it.front.down();
-  await page.locator('[data-connection="offline"]').waitFor();
-  await tour.at("offline");
-  it.front.up();
+  front.down();
+  await tour.at("offline", page.locator('[data-connection="offline"]').getByText(textsOf(tour).status.offline));
+  front.up();
   await page.context().setOffline(false);
   await online(page);
 }
@@ -198,6 +196,8 @@ async function phone(tour: Tour, world: World): Promise<void> {
 }
 
 describe.each(TONGUES.map((tongue) => [tongue]))("screens in %s", (tongue) => {
+  const it = stage();
+
   test("are there and pass axe in both themes, wide and on a phone", async () => {
     const world = await build(it.server, tongue);
     const fresh = await register(it.server, tongue === "zh" ? "新来的" : "Newcomer");
@@ -213,7 +213,7 @@ describe.each(TONGUES.map((tongue) => [tongue]))("screens in %s", (tongue) => {
       await conversations(wide, world);
       await messages(wide);
       await around(wide, world);
-      await offline(wide, world);
+      await offline(wide, world, it.front);
       const small = await open(PHONE);
       await phone(small, world);
       await wide.page.getByRole("dialog").waitFor();

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
-import type { BrowserContextOptions, Page } from "playwright-core";
+import type { BrowserContextOptions, Locator, Page } from "playwright-core";
 import { nameOf, type Screen, type Theme, type Tongue } from "./screens";
 
 const IMAGES = fileURLToPath(new URL("../../../docs/images/web/", import.meta.url));
@@ -44,10 +44,12 @@ export class Tour {
     readonly tongue: Tongue,
   ) {}
 
-  async at(screen: Screen): Promise<void> {
+  /** `sign`: what comes and goes, and is to be seen in the picture. */
+  async at(screen: Screen, sign?: Locator): Promise<void> {
     this.visited.add(screen);
+    await sign?.waitFor();
     await this.look(screen);
-    if (process.env.UPDATE_IMAGES) await this.picture(screen);
+    if (process.env.UPDATE_IMAGES) await this.picture(screen, sign);
   }
 
   async inEachColour(screen: Screen): Promise<void> {
@@ -68,11 +70,16 @@ export class Tour {
     for (const violation of await violations(this.page)) this.found.push(`${this.theme} ${where}: ${violation}`);
   }
 
-  private async picture(screen: Screen): Promise<void> {
+  private async picture(screen: Screen, sign?: Locator): Promise<void> {
     mkdirSync(IMAGES, { recursive: true });
     await this.page.mouse.move(2, 2);
     const file = IMAGES + nameOf(screen, this.theme, this.tongue);
-    writeFileSync(file, await this.page.screenshot());
+    let shot: Buffer;
+    do {
+      await sign?.waitFor();
+      shot = await this.page.screenshot();
+    } while (sign && !(await sign.isVisible()));
+    writeFileSync(file, shot);
     execFileSync("pngquant", ["--force", "--skip-if-larger", "--strip", "--output", file, "64", file]);
   }
 }

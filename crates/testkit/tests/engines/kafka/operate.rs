@@ -15,7 +15,7 @@ use skein_storage::KafkaConfig;
 use skein_storage::kafka::{KafkaBus, KafkaSource};
 use skein_testkit::server::{Options, ServerProcess};
 use std::path::Path;
-use xtask::services::{Service, require};
+use xtask::services::{self, Service, require};
 
 const LAG: &str = "skein_kafka_lag_records";
 
@@ -84,6 +84,39 @@ async fn the_command_shows_dead_letters_and_puts_each_back_once() {
     log.subscribe(&[&kafka.topic]).unwrap();
     let looking = async { while log.recv().await.unwrap().payload() != Some(&bytes) {} };
     tokio::time::timeout(PATIENCE, looking).await.expect("the record is on the log again");
+}
+
+/// Bytes of a topic's records on the disk of the broker that has most of them.
+fn on_disk(topic: &str) -> u64 {
+    let brokers = services::running().unwrap().into_iter().filter(|instance| instance.service == Service::Kafka);
+    let of_broker = |folder: &Path| {
+        let partitions = std::fs::read_dir(folder.join("data")).unwrap().map(|entry| entry.unwrap().path());
+        let is_ours = |path: &Path| {
+            let nth = path.file_name().and_then(|name| name.to_str()?.strip_prefix(topic)?.strip_prefix('-'));
+            nth.is_some_and(|nth| nth.parse::<u32>().is_ok())
+        };
+        let files = partitions.filter(|path| is_ours(path)).flat_map(|path| std::fs::read_dir(path).unwrap());
+        let logs = files.map(Result::unwrap).filter(|file| file.path().extension().is_some_and(|kind| kind == "log"));
+        logs.map(|file| file.metadata().unwrap().len()).sum()
+    };
+    brokers.map(|broker| of_broker(&broker.folder)).max().expect("a broker")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_are_compressed_on_their_way_and_in_the_log() {
+    let (kafka, plain) = (own_topic("compressed").await, own_topic("plain").await);
+    let (bus, _) = (KafkaBus::open(&kafka).await.unwrap(), KafkaBus::open(&plain).await.unwrap());
+    bus.publish((0..1_000).map(renamed).collect()).await.unwrap();
+    let mut client = ClientConfig::new();
+    let producer: FutureProducer = client.set("bootstrap.servers", &plain.brokers).create().unwrap();
+    for uid in 0..1_000 {
+        let (key, value) = (format!("user:{uid}"), serde_json::to_vec(&renamed(uid)).unwrap());
+        let record = FutureRecord::to(&plain.topic).key(&key).payload(&value);
+        drop(producer.send_result(record).unwrap());
+    }
+    blocking(move || rdkafka::producer::Producer::flush(&producer, PATIENCE)).await.unwrap();
+    let (ours, theirs) = blocking(move || (on_disk(&kafka.topic), on_disk(&plain.topic))).await;
+    assert!(ours > 0 && ours * 2 < theirs, "{ours} bytes, and {theirs} as they are");
 }
 
 /// The bound of the rule in the operator guide.

@@ -35,7 +35,7 @@ impl Service {
         let appends = shared.appends(&parts);
         let (cursors, cursor_pusher) = Cursors::new(conversations.clone(), snapshots.clone(), fanout.clone());
         let (typing, typing_pusher) = Typing::new(conversations.clone(), snapshots.clone(), fanout.clone(), clock.clone(), limits.clone());
-        let Platform { pushes, guests, live, schedule, rooms, live_intake } = Platform::new(&parts, fanout, snapshots, limits);
+        let Platform { pushes, guests, live, schedule, rooms, broadcasts, live_intake } = Platform::new(&parts, fanout, snapshots, limits);
         let status = Arc::new(status(&parts, fanout));
         let (accounts, chores) = accounts(&parts, &status, fanout)?;
         let service = Self {
@@ -67,6 +67,7 @@ impl Service {
             fanout: fanout.clone(),
             schedule,
             rooms,
+            broadcasts,
             sessions: parts.registry,
             guests: parts.guests,
         };

@@ -5,7 +5,7 @@
 use crate::account::Chores;
 use crate::announcer::Announcer;
 use crate::cursors::CursorPusher;
-use crate::job::{Fanout, Intake, LiveIntake, Ownership, Relay};
+use crate::job::{Broadcasts, Fanout, Intake, LiveIntake, Ownership, Relay};
 use crate::push::{LiveRooms, Schedule};
 use crate::typing::TypingPusher;
 use skein_domain::port::{GuestRegistry, SessionRegistry};
@@ -29,6 +29,7 @@ pub struct Background {
     pub(crate) fanout: Fanout,
     pub(crate) schedule: Schedule,
     pub(crate) rooms: LiveRooms,
+    pub(crate) broadcasts: Broadcasts,
     pub(crate) sessions: Arc<dyn SessionRegistry>,
     pub(crate) guests: Arc<dyn GuestRegistry>,
 }
@@ -54,6 +55,7 @@ impl Background {
         parts.spawn(self.typing.run(shutdown.clone()));
         parts.spawn(self.announcer.run(self.fanout.clone(), shutdown.clone()));
         parts.spawn(self.schedule.run(shutdown.clone()));
+        parts.spawn(self.broadcasts.run(shutdown.clone()));
         parts.spawn(self.rooms.run(self.fanout.clone(), self.sessions, self.guests, shutdown.clone()));
         parts.spawn(self.fanout.run(shutdown.clone()));
         while let Some(ended) = parts.join_next().await {

@@ -6,8 +6,8 @@ use skein_domain::Limits;
 use skein_domain::door::Comets;
 use skein_domain::id::NodeId;
 use skein_domain::port::{
-    AccountStore, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LiveSource, LogBus, LogSource, Mailer,
-    MessageStore, NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry, ShardLeases,
+    AccountStore, BroadcastQueue, Clock, CodeStore, ContactStore, ConversationStore, GuestRegistry, LiveLog, LiveSource, LogBus, LogSource,
+    Mailer, MessageStore, NodeRegistry, Outbox, PushStore, ReceiptStore, SessionRegistry, ShardLeases,
 };
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ pub struct Parts {
     pub guests: Arc<dyn GuestRegistry>,
     pub pushes: Arc<dyn PushStore>,
     pub receipts: Arc<dyn ReceiptStore>,
+    pub broadcasts: Arc<dyn BroadcastQueue>,
     pub mailer: Arc<dyn Mailer>,
     pub comets: Arc<dyn Comets>,
     pub clock: Arc<dyn Clock>,

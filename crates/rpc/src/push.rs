@@ -137,7 +137,7 @@ impl TryFrom<PushRequest> for live::PushRequest {
     type Error = Error;
 
     fn try_from(request: PushRequest) -> Result<Self> {
-        let PushRequest { to, operation, body, durable, idempotency_key, not_before, ttl_ms, dry_run } = request;
+        let PushRequest { to, operation, body, durable, idempotency_key, not_before, ttl_ms, dry_run, priority } = request;
         let needs_key = durable || not_before > 0;
         let key = match idempotency_key.as_str() {
             "" if needs_key => Some(IdempotencyKey::parse(&uuid::Uuid::now_v7().simple().to_string())?),
@@ -151,6 +151,11 @@ impl TryFrom<PushRequest> for live::PushRequest {
             key,
             not_before: (not_before > 0).then_some(Millis(not_before)),
             ttl_ms: (ttl_ms != 0).then_some(ttl_ms),
+            priority: match proto::Priority::try_from(priority) {
+                Ok(proto::Priority::Normal) => live::Priority::Normal,
+                Ok(proto::Priority::Urgent) => live::Priority::Urgent,
+                Err(_) => return Err(bad("a priority is NORMAL or URGENT")),
+            },
             dry_run,
         })
     }

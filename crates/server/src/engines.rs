@@ -6,10 +6,13 @@
 
 use anyhow::Result;
 use skein_domain::port::{
-    AccountStore, Clock, CodeStore, DeadLetters, GuestRegistry, MessageStore, NodeRegistry, ReceiptStore, SessionRegistry,
+    AccountStore, BroadcastQueue, Clock, CodeStore, ConversationStore, DeadLetters, GuestRegistry, MessageStore, NodeRegistry,
+    ReceiptStore, SessionRegistry,
 };
 use skein_logic::{LivePipeline, Pipeline};
-use skein_storage::{KafkaConfig, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, RedisConfig, Store};
+use skein_storage::{
+    KafkaConfig, MemoryBroadcasts, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, RedisConfig, Store,
+};
 use std::sync::Arc;
 
 /// What need not survive, but what all nodes of a deployment have to share.
@@ -19,6 +22,7 @@ pub struct Registries {
     pub codes: Arc<dyn CodeStore>,
     pub guests: Arc<dyn GuestRegistry>,
     pub receipts: Arc<dyn ReceiptStore>,
+    pub broadcasts: Arc<dyn BroadcastQueue>,
     #[cfg(feature = "redis")]
     redis: Option<skein_storage::redis::Redis>,
 }
@@ -35,21 +39,32 @@ impl Registries {
             codes: Arc::new(MemoryCodes::default()),
             guests: Arc::new(MemoryGuests::new(clock.clone())),
             receipts: Arc::new(MemoryReceipts::new(clock.clone())),
+            broadcasts: Arc::new(MemoryBroadcasts::new(clock.clone())),
             #[cfg(feature = "redis")]
             redis: None,
         }
     }
 
     /// What is read most, behind caches if there is Redis.
-    pub fn cached(&self, store: &Store) -> (Arc<dyn AccountStore>, Arc<dyn MessageStore>) {
+    pub fn cached(&self, store: &Store) -> Cached {
+        let port = Arc::new(store.clone());
         #[cfg(feature = "redis")]
         if let Some(redis) = &self.redis {
-            use skein_storage::redis::{CachedAccounts, CachedMessages};
-            let accounts = CachedAccounts::new(Arc::new(store.clone()), redis.clone(), store.epoch());
-            return (Arc::new(accounts), Arc::new(CachedMessages::new(Arc::new(store.clone()), redis.clone())));
+            use skein_storage::redis::{CachedAccounts, CachedConversations, CachedMessages};
+            let accounts = CachedAccounts::new(port.clone(), redis.clone(), store.epoch());
+            let conversations = CachedConversations::new(port.clone(), redis.clone(), store.epoch());
+            let messages = CachedMessages::new(port, redis.clone(), &conversations);
+            return Cached { accounts: Arc::new(accounts), conversations: Arc::new(conversations), messages: Arc::new(messages) };
         }
-        (Arc::new(store.clone()), Arc::new(store.clone()))
+        Cached { accounts: port.clone(), conversations: port.clone(), messages: port }
     }
+}
+
+/// Ports of the store, behind caches if there is Redis.
+pub struct Cached {
+    pub accounts: Arc<dyn AccountStore>,
+    pub conversations: Arc<dyn ConversationStore>,
+    pub messages: Arc<dyn MessageStore>,
 }
 
 /// What there is only in `pipeline` mode.
@@ -66,7 +81,7 @@ pub async fn logs(config: &KafkaConfig, node: &str) -> Result<Option<Logs>> {
 
 #[cfg(feature = "redis")]
 async fn on_redis(config: &RedisConfig) -> Result<Registries> {
-    use skein_storage::redis::{Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
+    use skein_storage::redis::{Redis, RedisBroadcasts, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
     let redis = Redis::open(config).await?;
     tracing::info!(addresses = config.urls.len(), prefix = config.prefix, "registries on redis");
     Ok(Registries {
@@ -75,6 +90,7 @@ async fn on_redis(config: &RedisConfig) -> Result<Registries> {
         codes: Arc::new(RedisCodes::new(redis.clone())),
         guests: Arc::new(RedisGuests::new(redis.clone())),
         receipts: Arc::new(RedisReceipts::new(redis.clone())),
+        broadcasts: Arc::new(RedisBroadcasts::new(redis.clone())),
         redis: Some(redis),
     })
 }

@@ -1,7 +1,7 @@
 //! The one place that knows what stands behind each port and door.
 
 use crate::config::Config;
-use crate::engines::{self, Registries};
+use crate::engines::{self, Cached, Registries};
 use crate::mail;
 use anyhow::{Context, Result};
 use skein_domain::door::{Comets, Delivery, Logic};
@@ -33,8 +33,8 @@ impl LogicSide {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Store::open_configured(data, &config.storage)?;
         let shared = Registries::open(&config.redis, &clock).await?;
-        let (accounts, messages) = shared.cached(&store);
-        let Registries { sessions, nodes, codes, guests, receipts, .. } = shared;
+        let Cached { accounts, conversations, messages } = shared.cached(&store);
+        let Registries { sessions, nodes, codes, guests, receipts, broadcasts, .. } = shared;
         let logs = engines::logs(&config.kafka, &config.node.name).await?;
         let dead_letters = logs.as_ref().map(|logs| logs.dead_letters.clone());
         let (mailer, mailbox) = mail::mailer(&config.mail, config.is_public(), clock.clone())?;
@@ -43,7 +43,7 @@ impl LogicSide {
             node: NodeId(config.node.name.clone()),
             accounts,
             contacts: port.clone(),
-            conversations: port.clone(),
+            conversations,
             messages,
             outbox: port.clone(),
             leases: has_owners(config).then(|| port.clone() as Arc<dyn ShardLeases>),
@@ -53,6 +53,7 @@ impl LogicSide {
             codes,
             guests,
             receipts,
+            broadcasts,
             mailer,
             comets,
             clock: clock.clone(),

@@ -224,8 +224,8 @@ fn pushes() -> Vec<Case> {
         let all = [words(1, platforms), words(2, tags), number(3, speed)].concat();
         push(json!({"all": {"platforms": platforms, "tags": tags, "speed": speed}}), &text(3, all), json!({}), &[])
     };
-    let all_of_it = json!({"durable": true, "idempotency_key": "k-1", "not_before": "1700000000000", "ttl_ms": 60_000, "dry_run": true});
-    let fields = [number(8, 1), text(9, "k-1"), number(10, 1_700_000_000_000), number(11, 60_000), number(12, 1)].concat();
+    let all_of_it = json!({"durable": true, "idempotency_key": "k-1", "not_before": "1700000000000", "ttl_ms": 60_000, "priority": "urgent", "dry_run": true});
+    let fields = [number(8, 1), text(9, "k-1"), number(10, 1_700_000_000_000), number(11, 60_000), number(12, 1), number(13, 1)].concat();
     let long = "x".repeat(64 * 1024 + 1);
     let mut cases = vec![
         push(json!({"users": ["7", "8"]}), &text(1, list(&[7, 8])), json!({}), &[]),
@@ -240,6 +240,9 @@ fn pushes() -> Vec<Case> {
         to_room(json!({}), &[]),
         to_room(all_of_it, &fields),
         to_room(json!({"ttl_ms": -1}), &number(11, -1)),
+        to_room(json!({"priority": "normal"}), &number(13, 0)),
+        to_room(json!({"priority": "high"}), &number(13, 2)),
+        to_room(json!({"priority": 1.5}), &number(13, -1)),
         to_room(json!({"idempotency_key": "two words"}), &text(9, "two words")),
         to_room(json!({"idempotency_key": "k".repeat(65)}), &text(9, "k".repeat(65))),
         to_room(json!({"text": long}), &text(7, &long)),

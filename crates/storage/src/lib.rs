@@ -25,7 +25,7 @@ mod conformance;
 
 pub use config::{Backend, Config, MySqlConfig};
 pub use engines::{KafkaConfig, RedisConfig};
-pub use memory::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
+pub use memory::{MemoryBroadcasts, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
 pub use metrics::METRICS;
 pub use sql::{Fatal, Stats, Store};
 pub use sqlite::OpenError;

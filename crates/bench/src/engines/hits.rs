@@ -1,5 +1,5 @@
 //! What the caches answer while people read and write: a town of groups of different popularity, whose devices come back, open
-//! groups, look at who is in them, and say something.
+//! groups, look at who is in them, say something, look for rooms, and go into one and out of it again.
 //!
 //! Memberships are the snapshots that sends and deliveries are judged by. Routes have no row: with Redis they live there and
 //! nowhere else, so that each lookup is answered by it.
@@ -22,6 +22,7 @@ use tokio::task::JoinSet;
 const PEOPLE: usize = 200;
 const GROUPS: usize = 50;
 const MEMBERS: usize = 20;
+const ROOMS: usize = 60;
 /// Between two deeds of a device.
 const PAUSE: Duration = Duration::from_millis(100);
 const NEWEST: i64 = 20;
@@ -72,6 +73,7 @@ fn hit_rates(metrics: &Metrics) -> Vec<HitRate> {
         cached("profiles", "cache=\"profiles\""),
         HitRate::read(metrics, "memberships", "skein_snapshots_total", "from", ""),
         cached("recent entries", "cache=\"entries\""),
+        cached("rooms", "cache=\"rooms\""),
     ]
 }
 
@@ -90,6 +92,10 @@ async fn found(seed: &Seed) -> Result<Vec<Inhabitant>> {
         let conversation = seed.group(&format!("group-{nth}"), members[0], &members[1..]).await?;
         let group = Arc::new(Group { conversation, members });
         places.iter().for_each(|place| town[*place].groups.push(group.clone()));
+    }
+    let owner = seed.user("owner-of-rooms").await?;
+    for nth in 0..ROOMS {
+        seed.room(&format!("room-{nth}"), owner, &[]).await?;
     }
     Ok(town)
 }
@@ -121,7 +127,8 @@ impl Device {
         while Instant::now() < end {
             match self.dice.below(100) {
                 0..10 => connection = self.come_back().await?,
-                10..60 => self.open_a_group(&connection).await?,
+                10..55 => self.open_a_group(&connection).await?,
+                55..60 => self.look_for_a_room(&connection).await?,
                 _ => self.say(&connection).await?,
             }
             tokio::time::sleep(PAUSE).await;
@@ -147,6 +154,20 @@ impl Device {
         let newest = v1::Pull { conversation, from: (head - NEWEST + 1).max(1), to: head };
         connection.request(Request::Pull(newest)).await.context("pull")?;
         connection.request(Request::GetProfiles(v1::GetProfiles { uids })).await.context("look at people")?;
+        Ok(())
+    }
+
+    /// Two times of ten they go in, and out again, which changes its line.
+    async fn look_for_a_room(&mut self, connection: &Connection) -> Result<()> {
+        let all = v1::ListRooms { cursor: String::new(), count: 0, watch: false };
+        let found: v1::Rooms = connection.ask(Request::ListRooms(all)).await.context("look for rooms")?;
+        let room = found.rooms.get(self.dice.below(found.rooms.len())).map(|room| room.conversation);
+        if let Some(conversation) = room.filter(|_| self.dice.below(10) < 2) {
+            self.said += 1;
+            let (into, key) = (format!("joined-{}", self.said), format!("left-{}", self.said));
+            connection.request(Request::JoinRoom(v1::JoinRoom { conversation, key: into })).await.context("go in")?;
+            connection.request(Request::Leave(v1::Leave { conversation, key })).await.context("go out")?;
+        }
         Ok(())
     }
 
@@ -199,6 +220,7 @@ mod tests {
             ("profiles", 70.0, 20.0, 10.0),
             ("memberships", 5.0, 0.0, 1.0),
             ("recent entries", 0.0, 9.0, 0.0),
+            ("rooms", 0.0, 0.0, 0.0),
         ];
         assert_eq!(rates, wanted);
     }

@@ -22,4 +22,4 @@ pub use name::{GuestKey, GuestRef, Mid, Operation, PushId, RoomName, Somebody};
 pub use node::{Advice, Backoff, LiveNode};
 pub use receipt::{PushState, Receipt};
 pub use record::{LiveAddress, LiveRecord};
-pub use request::{Audience, LiveMessage, MESSAGE_BYTES_MAX, PushRequest, PushTarget, RECEIVERS_MAX, REQUESTS_MAX};
+pub use request::{Audience, LiveMessage, MESSAGE_BYTES_MAX, Priority, PushRequest, PushTarget, RECEIVERS_MAX, REQUESTS_MAX};

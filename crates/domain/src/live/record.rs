@@ -1,7 +1,7 @@
 //! A transient push on its way from logic to the job.
 
 use super::name::{GuestKey, PushId, RoomName};
-use super::request::{Audience, LiveMessage};
+use super::request::{Audience, LiveMessage, Priority};
 use crate::id::{ConnectionRef, Millis, NodeId, Uid};
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ pub struct LiveRecord {
     pub message: LiveMessage,
     /// Worthless after this time.
     pub expires: Option<Millis>,
+    #[serde(default)]
+    pub priority: Priority,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -43,9 +43,37 @@ pub struct PushRequest {
     /// Worthless so long after `not_before`, or after now.
     #[serde(default)]
     pub ttl_ms: Option<i64>,
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// Judge and count, deliver nothing.
     #[serde(default)]
     pub dry_run: bool,
+}
+
+/// Which of the pushes that wait is the next; among those of one priority, the one that was accepted first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    #[default]
+    Normal,
+    Urgent,
+}
+
+impl Priority {
+    pub fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Urgent => "urgent",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Normal, Self::Urgent].into_iter().find(|priority| priority.as_str() == text)
+    }
 }
 
 /// One thing to push.

@@ -1,7 +1,7 @@
 use super::Audit;
 use crate::Result;
 use crate::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Uid};
-use crate::live::{GuestKey, GuestRef, LiveRecord, Mid, PushId, PushRequest, Receipt, RoomName, Scope};
+use crate::live::{GuestKey, GuestRef, LiveRecord, Mid, Priority, PushId, PushRequest, Receipt, RoomName, Scope};
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -163,6 +163,54 @@ pub trait LiveSource: Send + Sync + 'static {
     /// loses is lost. What cannot be read, or is too old to be of use, is left out. Waits for about a second, then answers
     /// none.
     async fn next(&self, limit: usize) -> Result<Vec<LiveRecord>>;
+}
+
+/// The queue in which broadcasts wait that take their time (pushes to all with a speed): one for all nodes, highest priority
+/// first, and within a priority in the order of joining. It knows names only; what is to be pushed is kept by the node
+/// that joined. Approximate by contract, as the registries: who is not renewed is forgotten when its lease ends, and what was
+/// forgotten is put back by its node's next renewal, at its old place.
+#[async_trait]
+pub trait BroadcastQueue: Send + Sync + 'static {
+    /// Behind all of its priority; answers its place. `busy` beyond the bound of those that wait.
+    async fn join(&self, broadcast: &Broadcast, priority: Priority, lease_ms: i64) -> Result<Place>;
+    /// These broadcasts of `node` wait, or run.
+    async fn renew(&self, node: &NodeId, queued: &[Queued], lease_ms: i64) -> Result<()>;
+    /// The next, if it is one of `node`, and [`Priority`] has room among those that run: then it runs, until it leaves.
+    async fn claim(&self, node: &NodeId, lease_ms: i64) -> Result<Option<u64>>;
+    /// They run or wait no more. Idempotent.
+    async fn leave(&self, node: &NodeId, broadcasts: &[u64]) -> Result<()>;
+}
+
+/// Broadcasts of one priority or less that run at the same time: urgent ones find room where normal ones have to wait.
+pub const fn broadcasts_running_max(priority: Priority) -> usize {
+    match priority {
+        Priority::Normal => 8,
+        Priority::Urgent => 12,
+    }
+}
+
+/// Broadcasts that wait in a queue.
+pub const BROADCASTS_WAITING_MAX: usize = 10_000;
+
+/// A broadcast by the number its node gave it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Broadcast {
+    pub node: NodeId,
+    pub number: u64,
+}
+
+/// Where a broadcast stands among those of its priority: whoever came first has the smaller one. Microseconds of the
+/// queue's clock, each given once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place(pub i64);
+
+/// A broadcast of a node, as it stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queued {
+    pub number: u64,
+    pub priority: Priority,
+    pub place: Place,
+    pub is_running: bool,
 }
 
 /// What became of recent pushes. Bounded by number and time; losing it loses receipts only.

@@ -6,7 +6,8 @@ use axum::body::Body;
 use serde_json::{Value, json};
 use skein_domain::id::{ConversationId, Millis, NodeId, Seq, Uid};
 use skein_domain::live::{
-    Audience, GuestKey, LiveNode, Mid, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Receipt, RoomName, Stored,
+    Audience, GuestKey, LiveNode, Mid, Priority, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Receipt,
+    RoomName, Stored,
 };
 use skein_domain::testing::ScriptedLogic;
 use skein_domain::{Code, Error};
@@ -74,13 +75,15 @@ async fn the_message_is_json_as_it_stands_or_text_or_bytes() {
 async fn everything_else_reaches_the_door() {
     let all = pushed(json!({
         "to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true, "idempotency_key": "k-1",
-        "not_before": "1700000000000", "ttl_ms": 60000, "dry_run": true,
+        "not_before": "1700000000000", "ttl_ms": 60000, "dry_run": true, "priority": "urgent",
     }));
     let all = all.await;
     assert_eq!((all.durable, all.dry_run, all.not_before, all.ttl_ms), (true, true, Some(Millis(1_700_000_000_000)), Some(60_000)));
     assert_eq!(all.key.unwrap().as_str(), "k-1");
+    assert_eq!(all.priority, Priority::Urgent);
     let plain = pushed(json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x"})).await;
     assert_eq!((plain.durable, plain.dry_run, plain.not_before, plain.ttl_ms, plain.key), (false, false, None, None, None));
+    assert_eq!(plain.priority, Priority::Normal);
     let durable = pushed(json!({"to": {"users": ["7"]}, "operation": 1000, "text": "x", "durable": true})).await;
     assert!(durable.key.is_some());
 }

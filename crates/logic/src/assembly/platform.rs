@@ -1,6 +1,6 @@
 //! The push platform put together from logic's parts.
 
-use crate::job::{Fanout, LiveDispatch, LiveIntake};
+use crate::job::{Broadcasts, Fanout, Ledger, LiveDispatch, LiveIntake};
 use crate::parts::Parts;
 use crate::push::{Durable, Guests, Keys, LiveRooms, LiveSessions, Online, Pushes, Schedule, Transient};
 use crate::snapshots::Snapshots;
@@ -15,6 +15,7 @@ pub(super) struct Platform {
     pub live: LiveSessions,
     pub schedule: Schedule,
     pub rooms: LiveRooms,
+    pub broadcasts: Broadcasts,
     /// In `pipeline` mode.
     pub live_intake: Option<LiveIntake>,
 }
@@ -25,7 +26,9 @@ impl Platform {
         let goim = Arc::new(parts.goim.clone());
         let rooms = LiveRooms::new(config.push.presence_people);
         let online = Online::new(guests.clone(), parts.nodes.clone(), clock.clone(), goim.clone());
-        let dispatch = LiveDispatch::new(fanout.clone(), receipts.clone(), clock.clone());
+        let ledger = Ledger::new(receipts.clone(), clock.clone());
+        let broadcasts = Broadcasts::new(parts.broadcasts.clone(), parts.node.clone(), fanout.clone(), ledger.clone());
+        let dispatch = LiveDispatch::new(fanout.clone(), ledger, broadcasts.clone());
         let live_intake = parts.live_log.as_ref().map(|pipeline| LiveIntake::new(pipeline.source.clone(), dispatch.clone()));
         let transient = Transient {
             log: parts.live_log.as_ref().map_or_else(|| Arc::new(dispatch) as Arc<_>, |pipeline| pipeline.log.clone()),
@@ -68,6 +71,6 @@ impl Platform {
             limits: limits.clone(),
             config: Arc::new(config.push.clone()),
         };
-        Self { pushes, guests, live, schedule, rooms, live_intake }
+        Self { pushes, guests, live, schedule, rooms, broadcasts, live_intake }
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use backlog::Backlog;
 pub use dispatch::Dispatch;
 pub use fanout::Fanout;
 pub use intake::Intake;
-pub(crate) use live::{LiveDispatch, LiveIntake};
+pub(crate) use live::{Broadcasts, Ledger, LiveDispatch, LiveIntake};
 pub use ownership::Ownership;
 pub(crate) use ownership::Title;
 pub use relay::Relay;

@@ -62,13 +62,22 @@ fn bad(message: &'static str) -> Error {
 mod tests {
     use super::*;
     use skein_domain::id::{IdempotencyKey, Uid};
-    use skein_domain::live::{Audience, LiveMessage, Mid, RECEIVERS_MAX, RoomName};
+    use skein_domain::live::{Audience, LiveMessage, Mid, Priority, RECEIVERS_MAX, RoomName};
 
     const NOW: Millis = Millis(1_000_000);
 
     fn to(target: PushTarget) -> PushRequest {
         let message = LiveMessage { operation: 1000, body: b"hi".to_vec() };
-        PushRequest { target, message, durable: false, key: None, not_before: None, ttl_ms: None, dry_run: false }
+        PushRequest {
+            target,
+            message,
+            durable: false,
+            key: None,
+            not_before: None,
+            ttl_ms: None,
+            priority: Priority::Normal,
+            dry_run: false,
+        }
     }
 
     fn room() -> PushRequest {

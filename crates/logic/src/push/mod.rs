@@ -211,15 +211,16 @@ impl Pushes {
             self.store.forget(app, key).await?;
         }
         let kept = outcome?;
-        let accepted = Accepted { push: push.clone(), app, target: request.target, message: request.message, expires: times.expires };
+        let PushRequest { target, message, priority, .. } = request;
+        let accepted = Accepted { push: push.clone(), app, target, message, expires: times.expires, priority };
         schedule::announce(&self.transient, accepted, kept.repeated).await;
         Ok(kept.stored)
     }
 
     /// What nobody took was not accepted: its key is free again.
     async fn hand_on(&self, app: Uid, push: &PushId, request: PushRequest, times: Times) -> Result<()> {
-        let PushRequest { target, message, key, .. } = request;
-        let accepted = Accepted { push: push.clone(), app, target, message, expires: times.expires };
+        let PushRequest { target, message, key, priority, .. } = request;
+        let accepted = Accepted { push: push.clone(), app, target, message, expires: times.expires, priority };
         let outcome = self.transient.publish(accepted).await;
         if let (Err(_), Some(key)) = (&outcome, &key) {
             self.store.forget(app, key).await?;

@@ -7,7 +7,7 @@
 //! **Several nodes** on one store find the same pushes due. Whoever fires one puts it off before, by [`TAKEN`]: so the others
 //! leave it alone, and one of them has it then if this node has died with it.
 //!
-//! Bounds: [`AT_ONCE`] pushes in one round. One that cannot go now (`busy`, the disk is full) is put off, first by
+//! Bounds: [`AT_ONCE`] pushes in one round, urgent ones first. One that cannot go now (`busy`, the disk is full) is put off, first by
 //! [`PAUSE_MIN`] and up to [`PAUSE_MAX`], so that others pass it, and after [`GIVE_UP`] of that it has failed. A store that
 //! does not answer is asked again every [`RETRY`]. Clock and store are looked at every [`LOOK`] at least, in case somebody sets
 //! the one, or another node, which has died since, has put something sooner into the other.
@@ -15,9 +15,10 @@
 use super::durable::{Durable, Keep};
 use super::transient::{Accepted, Transient, receipt};
 use skein_domain::id::{Millis, Uid};
-use skein_domain::live::{PushId, PushState, Receipt};
+use skein_domain::live::{PushId, PushRequest, PushState, Receipt};
 use skein_domain::port::{Clock, PushStore, ReceiptStore, ScheduledPush};
 use skein_domain::{Code, Error, Result};
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -76,7 +77,9 @@ impl Schedule {
     }
 
     async fn fire_due(&self, started: Millis) -> Result<()> {
-        for push in self.store.due(self.clock.now(), AT_ONCE).await? {
+        let mut due = self.store.due(self.clock.now(), AT_ONCE).await?;
+        due.sort_by_key(|push| Reverse(push.request.priority));
+        for push in due {
             let until = self.clock.now().plus(TAKEN);
             if self.store.put_off(&push.push, push.due, until).await? {
                 let tried_since = push.request.not_before.unwrap_or(push.due).max(started);
@@ -129,8 +132,9 @@ impl Schedule {
             }
             false => false,
         };
-        let accepted = Accepted { push: push.clone(), app, target: request.target, message: request.message, expires };
-        if request.durable {
+        let PushRequest { target, message, priority, durable, .. } = request;
+        let accepted = Accepted { push: push.clone(), app, target, message, expires, priority };
+        if durable {
             announce(&self.transient, accepted, is_repeated).await;
         } else {
             self.transient.publish(accepted).await?;

@@ -5,7 +5,7 @@
 
 use skein_domain::Result;
 use skein_domain::id::{ConnectionRef, Millis, NodeId, Uid};
-use skein_domain::live::{GuestKey, LiveAddress, LiveMessage, LiveRecord, PushId, PushState, PushTarget, Receipt};
+use skein_domain::live::{GuestKey, LiveAddress, LiveMessage, LiveRecord, Priority, PushId, PushState, PushTarget, Receipt};
 use skein_domain::port::{Clock, GuestRegistry, LiveLog, ReceiptStore, SessionRegistry};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,18 +27,19 @@ pub(super) struct Accepted {
     pub target: PushTarget,
     pub message: LiveMessage,
     pub expires: Option<Millis>,
+    pub priority: Priority,
 }
 
 impl Transient {
     pub(super) async fn publish(&self, accepted: Accepted) -> Result<()> {
-        let Accepted { push, app, target, message, expires } = accepted;
+        let Accepted { push, app, target, message, expires, priority } = accepted;
         let addresses = self.addresses(target).await?;
         let state = if addresses.is_empty() { PushState::Delivered } else { PushState::Waiting };
         self.receipts.put(receipt(push.clone(), app, state, self.clock.now())).await?;
         if addresses.is_empty() {
             return Ok(());
         }
-        let record = |address| LiveRecord { push: push.clone(), app, address, message: message.clone(), expires };
+        let record = |address| LiveRecord { push: push.clone(), app, address, message: message.clone(), expires, priority };
         self.log.publish(addresses.into_iter().map(record).collect()).await
     }
 

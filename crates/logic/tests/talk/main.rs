@@ -12,6 +12,7 @@ mod pipeline_bounds;
 mod push;
 mod push_kept;
 mod push_keys;
+mod push_priority;
 mod push_world;
 mod registry_away;
 mod sync;

@@ -172,7 +172,8 @@ async fn what_comes_too_late_is_counted_and_not_told() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_push_to_all_shares_its_speed_among_the_nodes() {
-    let world = World::new().await;
+    let mut world = World::new().await;
+    world.run();
     let (pusher, _) = key(&world, "news").await;
     let audience = Audience { platforms: vec!["web".into()], tags: vec!["beta".into()], speed: Some(7) };
     let all = || to(PushTarget::All(audience.clone()), "hi");

@@ -33,7 +33,7 @@ pub fn guest_key(name: &str) -> GuestKey {
 
 pub fn to(target: PushTarget, body: &str) -> PushRequest {
     let message = LiveMessage { operation: 1000, body: body.into() };
-    PushRequest { target, message, durable: false, key: None, not_before: None, ttl_ms: None, dry_run: false }
+    PushRequest { target, message, durable: false, key: None, not_before: None, ttl_ms: None, priority: Priority::Normal, dry_run: false }
 }
 
 pub fn to_room(name: &str, body: &str) -> PushRequest {

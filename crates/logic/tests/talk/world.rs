@@ -11,14 +11,15 @@ use skein_domain::door::{Caller, Logic};
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{ConversationId, Generation, IdempotencyKey, Millis, NodeId, Seq, SessionId, Uid};
 use skein_domain::port::{
-    AccountStore, Append, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, ReceiptStore, Route, SessionRegistry,
+    AccountStore, Append, BroadcastQueue, ContactStore, ConversationStore, Mail, Mailer, MessageStore, NewUser, ReceiptStore, Route,
+    SessionRegistry,
 };
 use skein_domain::testing::ManualClock;
 use skein_domain::{Code, Limits, Result};
 use skein_logic::account::rate::Rate;
 use skein_logic::push::Goim;
 use skein_logic::{Background, Config, LivePipeline, Parts, Pipeline, Service};
-use skein_storage::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
+use skein_storage::{MemoryBroadcasts, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions, Store};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
@@ -58,6 +59,7 @@ pub struct Setting {
     pub page_bytes: Option<u32>,
     pub pipeline: Option<Pipeline>,
     pub live_log: Option<LivePipeline>,
+    pub broadcasts: Option<Arc<dyn BroadcastQueue>>,
     pub unpublished_max: Option<u32>,
     pub goim: Goim,
     pub push: skein_logic::push::Config,
@@ -77,12 +79,17 @@ impl World {
 
     /// The same data, another process; its Comets still have their connections.
     pub async fn restarted(mut self) -> Self {
+        self.end().await;
+        self.store.store.close();
+        Self::on(self.folder, self.registry, self.clock, Setting::default())
+    }
+
+    /// Nothing runs by itself any more.
+    pub async fn end(&mut self) {
         for running in self.running.drain(..) {
             running.shutdown.cancel();
             running.task.await.unwrap().unwrap();
         }
-        self.store.store.close();
-        Self::on(self.folder, self.registry, self.clock, Setting::default())
     }
 
     fn on(folder: TempDir, registry: Arc<MemorySessions>, clock: Arc<ManualClock>, setting: Setting) -> Self {
@@ -237,6 +244,7 @@ fn parts(
         pushes: Arc::new(real),
         guests: Arc::new(MemoryGuests::new(clock.clone())),
         receipts: setting.receipts.unwrap_or_else(|| Arc::new(MemoryReceipts::new(clock.clone()))),
+        broadcasts: setting.broadcasts.unwrap_or_else(|| Arc::new(MemoryBroadcasts::new(clock.clone()))),
         registry: registry.clone(),
         nodes: Arc::new(MemoryNodes::new(clock.clone())),
         codes: Arc::new(MemoryCodes::default()),

@@ -7,7 +7,7 @@ use super::proto::logic::push_msg::Type;
 use super::proto::logic::{PushMsg, Session};
 use prost::Message;
 use skein_domain::id::{ConnectionRef, Generation, Millis, NodeId, SessionId, Uid};
-use skein_domain::live::{Audience, GuestKey, LiveAddress, LiveMessage, LiveRecord, RoomName};
+use skein_domain::live::{Audience, GuestKey, LiveAddress, LiveMessage, LiveRecord, Priority, RoomName};
 
 /// goim's own names.
 pub const TOPIC: &str = "goim-push-topic";
@@ -46,6 +46,7 @@ pub fn encode_record(record: &LiveRecord) -> Vec<u8> {
         push_id: record.push.clone(),
         app: record.app.0,
         expires_at: record.expires.map_or(0, |at| at.0),
+        urgent: record.priority == Priority::Urgent,
         ..PushMsg::default()
     };
     match &record.address {
@@ -73,7 +74,7 @@ pub fn encode_record(record: &LiveRecord) -> Vec<u8> {
 pub fn decode_record(value: &[u8]) -> Result<LiveRecord, RecordError> {
     let message = PushMsg::decode(value)?;
     let kind = Type::try_from(message.r#type).map_err(|_| RecordError::UnknownType(message.r#type))?;
-    let PushMsg { operation, speed, server, room, keys, msg, push_id, app, expires_at, platforms, tags, sessions, .. } = message;
+    let PushMsg { operation, speed, server, room, keys, msg, push_id, app, expires_at, platforms, tags, sessions, urgent, .. } = message;
     let node = NodeId(server);
     let address = match kind {
         Type::Push if !keys.is_empty() => {
@@ -93,5 +94,6 @@ pub fn decode_record(value: &[u8]) -> Result<LiveRecord, RecordError> {
         }
     };
     let message = LiveMessage { operation, body: msg.into() };
-    Ok(LiveRecord { push: push_id, app: Uid(app), address, message, expires: (expires_at > 0).then_some(Millis(expires_at)) })
+    let (expires, priority) = ((expires_at > 0).then_some(Millis(expires_at)), if urgent { Priority::Urgent } else { Priority::Normal });
+    Ok(LiveRecord { push: push_id, app: Uid(app), address, message, expires, priority })
 }

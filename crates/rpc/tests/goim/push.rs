@@ -3,8 +3,8 @@
 use super::world::*;
 use skein_domain::id::{ConversationId, Millis, NodeId, Seq, Uid};
 use skein_domain::live::{
-    Audience, GuestKey, LiveNode, Mid, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Pusher, Receipt, RoomName,
-    Stored,
+    Audience, GuestKey, LiveNode, Mid, Priority, PushCommand, PushOutcome, PushReply, PushRequest, PushState, PushTarget, Pusher, Receipt,
+    RoomName, Stored,
 };
 use skein_domain::{Code, Error};
 use std::sync::Arc;
@@ -77,10 +77,10 @@ async fn receivers_and_everything_else_have_their_fields() {
         assert_eq!((request.target, request.message.operation, request.message.body), (target, 1000, b"hi".to_vec()));
         assert_eq!((request.durable, request.key, request.not_before, request.ttl_ms, request.dry_run), (false, None, None, None, false));
     }
-    client.call(PUSH, "12 01 61 30 12 40 01 4a 01 6b 50 05 58 06 60 01").await.unwrap();
+    client.call(PUSH, "12 01 61 30 12 40 01 4a 01 6b 50 05 58 06 60 01 68 01").await.unwrap();
     let request = requests(&world).pop().unwrap();
     assert_eq!((request.durable, request.dry_run, request.not_before, request.ttl_ms), (true, true, Some(Millis(5)), Some(6)));
-    assert_eq!(request.key.unwrap().as_str(), "k");
+    assert_eq!((request.key.unwrap().as_str(), request.priority), ("k", Priority::Urgent));
     client.call(PUSH, "12 01 61 30 12 40 01").await.unwrap();
     assert!(requests(&world).pop().unwrap().key.is_some(), "a durable push has a key");
 }

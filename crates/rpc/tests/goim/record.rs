@@ -2,11 +2,12 @@
 
 use super::world::{tohex, unhex};
 use skein_domain::id::{ConnectionRef, Generation, Millis, NodeId, SessionId, Uid};
-use skein_domain::live::{Audience, GuestKey, LiveAddress, LiveMessage, LiveRecord, RoomName};
+use skein_domain::live::{Audience, GuestKey, LiveAddress, LiveMessage, LiveRecord, Priority, RoomName};
 use skein_rpc::{RecordError, decode_record, encode_record, record_key};
 
 fn record(address: LiveAddress) -> LiveRecord {
-    LiveRecord { push: String::new(), app: Uid(0), address, message: LiveMessage { operation: 1000, body: b"hi".to_vec() }, expires: None }
+    let message = LiveMessage { operation: 1000, body: b"hi".to_vec() };
+    LiveRecord { push: String::new(), app: Uid(0), address, message, expires: None, priority: Priority::Normal }
 }
 
 fn guests(keys: &[&str]) -> LiveAddress {
@@ -41,7 +42,7 @@ fn what_goim_does_not_know_travels_in_fields_it_skips() {
     let sessions = LiveAddress::Sessions { node: NodeId("c1".into()), connections };
     let audience = LiveAddress::All(Audience { platforms: vec!["web".into()], tags: vec!["vip".into()], speed: Some(5) });
     for address in [sessions, audience, guests(&["k"])] {
-        let record = LiveRecord { push: "id".into(), app: Uid(9), expires: Some(Millis(5)), ..record(address) };
+        let record = LiveRecord { push: "id".into(), app: Uid(9), expires: Some(Millis(5)), priority: Priority::Urgent, ..record(address) };
         let value = encode_record(&record);
         assert_eq!(decode_record(&value).unwrap(), record);
         // push_id is field 100: tag a2 06.

@@ -6,7 +6,7 @@ use crate::node::Listening;
 use anyhow::{Context, Result, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use reqwest::header::CONTENT_TYPE;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -105,12 +105,23 @@ struct MessageArgs {
     /// Worthless so long after that: 30s, 10m, 2h, 1d.
     #[arg(long, value_parser = when::span)]
     ttl: Option<i64>,
+    /// Whether it goes before those that wait.
+    #[arg(long, value_enum, default_value_t)]
+    priority: Priority,
     /// A repetition with the same key answers what the first answered.
     #[arg(long)]
     idempotency_key: Option<String>,
     /// Judge and count, deliver nothing.
     #[arg(long)]
     dry_run: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default, ValueEnum, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Priority {
+    #[default]
+    Normal,
+    Urgent,
 }
 
 #[derive(Args)]
@@ -174,8 +185,16 @@ struct Push<'m> {
     not_before: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ttl_ms: Option<String>,
+    #[serde(skip_serializing_if = "Priority::is_normal")]
+    priority: Priority,
     #[serde(skip_serializing_if = "Option::is_none")]
     idempotency_key: Option<&'m str>,
+}
+
+impl Priority {
+    fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
 }
 
 #[derive(Serialize)]
@@ -205,6 +224,7 @@ impl MessageArgs {
             dry_run: self.dry_run,
             not_before: self.at.map(|when| when.millis(unix_ms()).to_string()),
             ttl_ms: self.ttl.map(|ttl| ttl.to_string()),
+            priority: self.priority,
             idempotency_key: self.idempotency_key.as_deref(),
         };
         serde_json::to_string(&push).context("write the request")
@@ -356,13 +376,23 @@ mod tests {
         let expected = json!({"to": all, "operation": -1, "text": "x", "dry_run": true, "not_before": "5", "idempotency_key": "k"});
         let line = "all --platform web --platform ios --tag vip --speed 50 --op -1 --text x --dry-run --at 5 --idempotency-key k";
         assert_eq!(body(line).unwrap(), expected);
+        let expected = json!({"to": {"room": "live://1"}, "operation": 1000, "text": "fire", "priority": "urgent"});
+        assert_eq!(body("room live://1 --text fire --priority urgent").unwrap(), expected);
         assert_eq!(body("key a b --text x").unwrap()["to"], json!({"keys": ["a", "b"]}));
         assert_eq!(body("mid 1 --text x --json --server http://h").unwrap()["to"], json!({"mids": [1]}));
     }
 
     #[test]
     fn a_line_without_receivers_or_with_two_messages_is_refused() {
-        for line in ["user --text x", "user x --text x", "room live://1", "room a --text x --body {}", "all --text x --at soon", "status"] {
+        for line in [
+            "user --text x",
+            "user x --text x",
+            "room live://1",
+            "room a --text x --body {}",
+            "all --text x --at soon",
+            "all --text x --priority high",
+            "status",
+        ] {
             assert!(body(line).is_err(), "{line}");
         }
         assert!(body("room a --body {").is_err());

@@ -6,6 +6,7 @@
 //! **Invariant:** a case speaks only through the ports, so it can run on any engine.
 
 pub mod accounts;
+pub mod broadcasts;
 pub mod codes;
 pub mod contacts;
 pub mod conversations;
@@ -273,6 +274,24 @@ macro_rules! session_registry_suite {
 macro_rules! node_registry_suite {
     ($make:expr) => {
         $crate::conformance_cases!(nodes, $make, [a_node_lives_as_long_as_its_lease, a_ticket_is_taken_once_and_only_at_its_node]);
+    };
+}
+
+#[macro_export]
+macro_rules! broadcast_queue_suite {
+    ($make:expr) => {
+        $crate::conformance_cases!(
+            broadcasts,
+            $make,
+            [
+                an_urgent_one_overtakes_and_within_a_priority_the_first_is_the_next,
+                so_many_run_at_a_time_and_urgent_ones_find_room_beyond_normal_ones,
+                each_node_gets_its_own_when_it_is_the_next,
+                who_is_not_renewed_is_forgotten_and_holds_nobody_up,
+                what_was_forgotten_is_put_back_at_its_place,
+                a_full_queue_is_busy,
+            ]
+        );
     };
 }
 

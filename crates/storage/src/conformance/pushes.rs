@@ -6,7 +6,7 @@ use skein_domain::Code;
 use skein_domain::conversation::{Kind, Role};
 use skein_domain::delivery::UserEvent;
 use skein_domain::id::{Millis, Revision, Uid};
-use skein_domain::live::{LiveMessage, PushRequest, PushRoute, PushTarget, RoomName, Scope};
+use skein_domain::live::{LiveMessage, Priority, PushRequest, PushRoute, PushTarget, RoomName, Scope};
 use skein_domain::port::{AcceptedPush, ApiKey, Audit, NewApiKey, PUSH_KEY_KEPT_MS, Remembered, ScheduledPush};
 
 fn audit(act: &str) -> Audit {
@@ -22,8 +22,16 @@ async fn api_key(world: &World, app: &str, hash: u8) -> ApiKey {
 fn waiting(app: Uid, push: &str, due: i64) -> ScheduledPush {
     let message = LiveMessage { operation: 1000, body: vec![0, 255] };
     let target = PushTarget::Room(RoomName::parse("live://1").expect("good name"));
-    let request =
-        PushRequest { target, message, durable: false, key: None, not_before: Some(Millis(due)), ttl_ms: Some(5), dry_run: false };
+    let request = PushRequest {
+        target,
+        message,
+        durable: false,
+        key: None,
+        not_before: Some(Millis(due)),
+        ttl_ms: Some(5),
+        priority: Priority::Urgent,
+        dry_run: false,
+    };
     ScheduledPush { push: push.into(), app, request, due: Millis(due), expires: Some(Millis(due + 5)) }
 }
 

@@ -1,5 +1,5 @@
-use super::{MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
-use crate::conformance::{codes, guests, nodes, receipts, sessions};
+use super::{MemoryBroadcasts, MemoryCodes, MemoryGuests, MemoryNodes, MemoryReceipts, MemorySessions};
+use crate::conformance::{broadcasts, codes, guests, nodes, receipts, sessions};
 use skein_domain::Code;
 use skein_domain::account::{CodePurpose, DeviceClass, SecretHash};
 use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
@@ -11,6 +11,7 @@ mod registry {
     use super::*;
     crate::session_registry_suite!((|clock| Arc::new(MemorySessions::new(clock))) as sessions::Maker);
     crate::guest_registry_suite!((|clock| Arc::new(MemoryGuests::new(clock))) as guests::Maker);
+    crate::broadcast_queue_suite!((|clock, max| Arc::new(MemoryBroadcasts::bounded(clock, max))) as broadcasts::Maker);
     crate::receipt_store_suite!((|clock| Arc::new(MemoryReceipts::new(clock))) as receipts::Maker);
     crate::node_registry_suite!((|clock| Arc::new(MemoryNodes::new(clock))) as nodes::Maker);
     crate::code_store_suite!((|| Arc::new(MemoryCodes::default())) as codes::Maker);

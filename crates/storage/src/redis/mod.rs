@@ -1,5 +1,5 @@
 //! The ports of what need not survive, on Redis: who is online where, which nodes live, guests, tickets, e-mail codes,
-//! receipts of pushes.
+//! receipts of pushes, the queue of broadcasts.
 //!
 //! Nothing here is the truth about anything that must not be lost: after a `FLUSHALL` connections register anew with
 //! their next renewal, and a user asks for another code.
@@ -13,6 +13,7 @@
 //!
 //! All under a prefix, `skein:` by default, for installations that share a Redis.
 
+mod broadcasts;
 mod cache;
 mod codes;
 mod entry;
@@ -27,7 +28,8 @@ mod sessions;
 mod tests;
 
 pub use crate::engines::RedisConfig as Config;
-pub use cache::{CachedAccounts, CachedMessages};
+pub use broadcasts::RedisBroadcasts;
+pub use cache::{CachedAccounts, CachedConversations, CachedMessages};
 pub use codes::RedisCodes;
 pub use guests::RedisGuests;
 pub use nodes::RedisNodes;

@@ -12,6 +12,7 @@ use skein_testkit::goim::Goim;
 use std::net::SocketAddr;
 use std::process::Output;
 use tokio::process::Command;
+use xtask::services::{self, Service};
 
 /// goim's doors open, each on a port of its own.
 fn with_goim(draft: Draft) -> Draft {
@@ -124,6 +125,47 @@ async fn pushes_to_one_room_arrive_in_order_and_a_lone_one_at_once() {
     doors.goim("room?operation=1000&type=live&room=1", "alone").await;
     tcp.push().await;
     assert!(begun.elapsed() < std::time::Duration::from_millis(900), "{:?}", begun.elapsed());
+}
+
+/// Slow broadcasts have all places, a thousand wait behind them, and an urgent one goes first.
+async fn an_urgent_broadcast_overtakes_those_that_wait(draft: Draft) {
+    const SLOW: usize = 8;
+    let town = with_goim(draft).start().await;
+    let doors = Doors::of(&town);
+    let mut crowd = Vec::new();
+    for mid in 0..60 {
+        crowd.push(Goim::tcp(doors.tcp, &auth(mid, &format!("slow-{mid}"), "", &[2000])).await);
+    }
+    let mut listener = Goim::tcp(doors.tcp, &auth(100, "listener", "", &[1000])).await;
+    let broadcast = |operation: i32, text: &str, priority: &str| json!({"to": {"all": {"speed": 1}}, "operation": operation, "text": text, "priority": priority});
+    for _ in 0..SLOW {
+        let pushed = doors.push(broadcast(2000, "slow", "normal")).await;
+        doors.until_delivered(pushed["push_id"].as_str().unwrap()).await;
+    }
+    let mut waiting = String::new();
+    for batch in 0..10 {
+        let pushes: Vec<Value> = (0..100).map(|number| broadcast(1000, &format!("{batch}-{number}"), "normal")).collect();
+        let outcomes = doors.push.post("/api/v1/push/batch", json!({ "pushes": pushes })).await.ok();
+        for outcome in outcomes["outcomes"].as_array().unwrap() {
+            waiting = outcome["accepted"]["push_id"].as_str().unwrap_or_else(|| panic!("accepted: {outcome}")).to_owned();
+        }
+    }
+    doors.push(broadcast(1000, "fire", "urgent")).await;
+    assert_eq!(listener.push().await, (1000, "fire".into()));
+    assert_eq!(doors.push.get(&format!("/api/v1/push/{waiting}")).await.ok()["state"], "waiting");
+}
+
+#[tokio::test]
+async fn an_urgent_broadcast_overtakes_a_thousand_that_wait() {
+    an_urgent_broadcast_overtakes_those_that_wait(Town::of(&["ann"])).await;
+}
+
+#[tokio::test]
+async fn an_urgent_broadcast_overtakes_a_thousand_that_wait_on_redis() {
+    let url = services::require(Service::Redis).expect("redis");
+    let prefix = format!("test:urgent:{}:", std::process::id());
+    let draft = Town::of(&["ann"]).set("redis.urls", format!("[\"{url}\"]")).set("redis.prefix", prefix);
+    an_urgent_broadcast_overtakes_those_that_wait(draft).await;
 }
 
 #[tokio::test]

@@ -51,10 +51,18 @@ pub struct PushBody {
     /// Worthless so long after `not_before`, or after now.
     #[serde(default)]
     ttl_ms: Option<Int64>,
+    /// Which of the pushes that wait is the next; `normal` if nothing is named.
+    #[serde(default)]
+    priority: Option<Priority>,
     /// Judge and count, deliver nothing.
     #[serde(default)]
     dry_run: bool,
 }
+
+super::super::dto::words!(
+    /// `urgent`: before all that wait and are not.
+    Priority = live::Priority { Normal, Urgent }
+);
 
 /// Exactly one of these.
 #[derive(Deserialize, ToSchema)]
@@ -147,6 +155,7 @@ impl PushBody {
             key,
             not_before: self.not_before.map(Millis::from),
             ttl_ms: self.ttl_ms.map(|ttl| ttl.0),
+            priority: self.priority.map(live::Priority::from).unwrap_or_default(),
             dry_run: self.dry_run,
         })
     }

@@ -41,7 +41,8 @@ impl LiveIntake {
         loop {
             match self.source.next(TAKEN_AT_ONCE).await {
                 Ok(records) => {
-                    for of_one_push in records.chunk_by(|a, b| a.push == b.push) {
+                    // goim's have no id.
+                    for of_one_push in records.chunk_by(|a, b| !a.push.is_empty() && a.push == b.push) {
                         if !self.hand_on(of_one_push, impatient_until).await {
                             impatient_until = Instant::now() + IMPATIENCE;
                         }

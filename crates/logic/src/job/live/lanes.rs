@@ -1,11 +1,13 @@
 //! Lanes as data: who waits where, and what leaves together.
 //!
+//! **Invariant:** urgent ones leave before others of their lane, and those of one priority in the order in which they came.
+//!
 //! **Invariant:** a lane is here exactly while a worker serves it: from the push that began it until [`Lanes::take`] finds it
 //! empty.
 
 use super::tally::Tally;
 use skein_domain::id::{ConnectionRef, Millis, NodeId};
-use skein_domain::live::{Audience, GuestKey, LiveMessage, RoomName};
+use skein_domain::live::{Audience, GuestKey, LiveMessage, Priority, RoomName};
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,6 +36,7 @@ pub(super) struct Waiting {
     /// Pushes to all only.
     pub audience: Option<Audience>,
     pub expires: Option<Millis>,
+    pub priority: Priority,
     pub tally: Arc<Tally>,
     pub since: Instant,
 }
@@ -44,7 +47,7 @@ impl Waiting {
     }
 }
 
-/// How much may wait in one lane, and in all of them.
+/// How much may wait in one lane, and in all of them; of urgent ones an eighth more.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub lane_messages: usize,
@@ -59,6 +62,14 @@ impl Default for Bounds {
     }
 }
 
+impl Bounds {
+    fn of(self, priority: Priority) -> Self {
+        let room = |bound: usize| bound + if priority == Priority::Urgent { bound / 8 } else { 0 };
+        let Self { lane_messages, lane_bytes, messages, bytes } = self;
+        Self { lane_messages: room(lane_messages), lane_bytes: room(lane_bytes), messages: room(messages), bytes: room(bytes) }
+    }
+}
+
 pub(super) struct Lanes {
     bounds: Bounds,
     lanes: HashMap<Lane, Queue>,
@@ -68,7 +79,8 @@ pub(super) struct Lanes {
 
 #[derive(Default)]
 struct Queue {
-    waiting: VecDeque<Waiting>,
+    urgent: VecDeque<Waiting>,
+    normal: VecDeque<Waiting>,
     bytes: usize,
 }
 
@@ -93,12 +105,12 @@ impl Lanes {
     }
 
     pub fn offer(&mut self, lane: &Lane, waiting: Waiting) -> Offered {
-        let (bounds, bytes) = (self.bounds, waiting.bytes());
+        let (bounds, bytes) = (self.bounds.of(waiting.priority), waiting.bytes());
         if self.messages >= bounds.messages || self.bytes + bytes > bounds.bytes {
             return Offered::Full;
         }
         let offered = match self.lanes.get_mut(lane) {
-            Some(queue) if queue.waiting.len() >= bounds.lane_messages || queue.bytes + bytes > bounds.lane_bytes => return Offered::Full,
+            Some(queue) if queue.len() >= bounds.lane_messages || queue.bytes + bytes > bounds.lane_bytes => return Offered::Full,
             Some(queue) => {
                 queue.push(waiting);
                 Offered::Queued
@@ -119,8 +131,8 @@ impl Lanes {
         let queue = self.lanes.get_mut(lane)?;
         let mut batch = Batch { messages: Vec::new(), expired: Vec::new(), audience: None };
         let mut bytes = 0;
-        let before = (queue.waiting.len(), queue.bytes);
-        while let Some(next) = queue.waiting.front() {
+        let before = (queue.len(), queue.bytes);
+        while let Some(next) = queue.first() {
             let is_expired = next.expires.is_some_and(|expires| expires <= now);
             if !is_expired && !batch.takes(next, bytes) {
                 break;
@@ -134,7 +146,7 @@ impl Lanes {
                 batch.messages.push(next);
             }
         }
-        let after = (queue.waiting.len(), queue.bytes);
+        let after = (queue.len(), queue.bytes);
         let is_empty = batch.messages.is_empty() && batch.expired.is_empty();
         if is_empty {
             self.lanes.remove(lane);
@@ -152,27 +164,34 @@ impl Lanes {
 }
 
 impl Queue {
+    fn len(&self) -> usize {
+        self.urgent.len() + self.normal.len()
+    }
+
+    fn first(&self) -> Option<&Waiting> {
+        self.urgent.front().or(self.normal.front())
+    }
+
     fn push(&mut self, waiting: Waiting) {
         self.bytes += waiting.bytes();
-        self.waiting.push_back(waiting);
+        match waiting.priority {
+            Priority::Urgent => self.urgent.push_back(waiting),
+            Priority::Normal => self.normal.push_back(waiting),
+        }
     }
 
     fn pop(&mut self) -> Option<Waiting> {
-        let waiting = self.waiting.pop_front()?;
+        let waiting = self.urgent.pop_front().or_else(|| self.normal.pop_front())?;
         self.bytes -= waiting.bytes();
         Some(waiting)
     }
 }
 
 impl Batch {
-    /// One always fits. What is throttled goes alone.
+    /// One always fits.
     fn takes(&self, next: &Waiting, bytes: usize) -> bool {
-        let is_throttled = |audience: &Option<Audience>| audience.as_ref().is_some_and(|audience| audience.speed.is_some());
-        self.messages.is_empty()
-            || (self.messages.len() < BATCH_MESSAGES
-                && bytes + next.bytes() <= BATCH_BYTES
-                && next.audience == self.audience
-                && !is_throttled(&next.audience))
+        let fits = || self.messages.len() < BATCH_MESSAGES && bytes + next.bytes() <= BATCH_BYTES;
+        self.messages.is_empty() || (fits() && next.audience == self.audience)
     }
 }
 
@@ -191,7 +210,7 @@ mod tests {
     fn message(operation: i32, bytes: usize) -> Waiting {
         let message = Arc::new(LiveMessage { operation, body: vec![0; bytes] });
         let tally = Arc::new(Tally::new(String::new(), Uid(0)));
-        Waiting { message, audience: None, expires: None, tally, since: Instant::now() }
+        Waiting { message, audience: None, expires: None, priority: Priority::Normal, tally, since: Instant::now() }
     }
 
     fn operations(batch: Option<Batch>) -> Vec<i32> {
@@ -246,17 +265,35 @@ mod tests {
     }
 
     #[test]
-    fn pushes_to_all_leave_together_if_they_are_for_the_same_people_and_not_throttled() {
+    fn pushes_to_all_leave_together_if_they_are_for_the_same_people() {
         let mut lanes = Lanes::new(Bounds::default());
         let all = Lane { node: NodeId("a".into()), receiver: Receiver::All };
-        let to = |platform: &str, speed| Some(Audience { platforms: vec![platform.into()], tags: vec![], speed });
-        for (operation, audience) in
-            [(1, to("ios", None)), (2, to("ios", None)), (3, to("web", None)), (4, to("web", Some(5))), (5, to("web", Some(5)))]
-        {
+        let to = |platform: &str| Some(Audience { platforms: vec![platform.into()], tags: vec![], speed: None });
+        for (operation, audience) in [(1, to("ios")), (2, to("ios")), (3, to("web")), (4, to("ios"))] {
             lanes.offer(&all, Waiting { audience, ..message(operation, 1) });
         }
-        for expected in [vec![1, 2], vec![3], vec![4], vec![5]] {
+        for expected in [vec![1, 2], vec![3], vec![4]] {
             assert_eq!(operations(lanes.take(&all, NOW)), expected);
         }
+    }
+
+    #[test]
+    fn an_urgent_one_leaves_before_those_that_wait_and_each_priority_in_its_order() {
+        let mut lanes = Lanes::new(Bounds { lane_messages: 40, ..Bounds::default() });
+        let (room, urgent) = (lane("r"), |operation| Waiting { priority: Priority::Urgent, ..message(operation, 1) });
+        for number in 0..40 {
+            assert_ne!(lanes.offer(&room, message(number, 1)), Offered::Full);
+        }
+        assert_eq!(lanes.offer(&room, message(40, 1)), Offered::Full);
+        for number in 100..105 {
+            assert_eq!(lanes.offer(&room, urgent(number)), Offered::Queued, "there is room left for urgent ones");
+        }
+        assert_eq!(lanes.offer(&room, urgent(105)), Offered::Full);
+        assert_eq!(operations(lanes.take(&room, NOW)), (100..105).chain(0..15).collect::<Vec<_>>());
+        assert_eq!(lanes.offer(&room, urgent(106)), Offered::Queued);
+        assert_eq!(operations(lanes.take(&room, NOW)), std::iter::once(106).chain(15..34).collect::<Vec<_>>());
+        assert_eq!(operations(lanes.take(&room, NOW)), (34..40).collect::<Vec<_>>());
+        assert!(lanes.take(&room, NOW).is_none());
+        assert_eq!((lanes.messages, lanes.bytes), (0, 0));
     }
 }

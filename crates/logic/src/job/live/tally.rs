@@ -1,7 +1,9 @@
-//! What became of one push, added up over its copies.
+//! What became of one push, added up over its copies, and written into its receipt.
 
 use skein_domain::id::{Millis, Uid};
-use skein_domain::live::{PushId, PushState, Receipt};
+use skein_domain::live::{LiveRecord, PushId, PushState, Receipt};
+use skein_domain::port::{Clock, ReceiptStore};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 pub(super) struct Tally {
@@ -17,6 +19,10 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    pub fn of(record: &LiveRecord) -> Self {
+        Self::new(record.push.clone(), record.app)
+    }
+
     pub fn new(push: PushId, app: Uid) -> Self {
         Self {
             push,
@@ -54,5 +60,41 @@ impl Tally {
         let nobody_in_time = self.has_expired.load(Ordering::Relaxed) && !self.was_sent.load(Ordering::Relaxed);
         let state = if nobody_in_time { PushState::Expired } else { PushState::Delivered };
         Receipt { push: self.push.clone(), app: self.app, state, at, found, queued, dropped: found.saturating_sub(queued) }
+    }
+}
+
+/// Where it is written down once nothing of a push is under way any more. A cheap handle; clone it freely.
+#[derive(Clone)]
+pub(crate) struct Ledger {
+    receipts: Arc<dyn ReceiptStore>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Ledger {
+    pub(crate) fn new(receipts: Arc<dyn ReceiptStore>, clock: Arc<dyn Clock>) -> Self {
+        Self { receipts, clock }
+    }
+
+    pub(super) fn now(&self) -> Millis {
+        self.clock.now()
+    }
+
+    /// One copy less is under way.
+    pub(super) async fn settle(&self, outcome: &'static str, tally: &Tally) {
+        metrics::counter!("skein_live_copies_total", "outcome" => outcome).increment(1);
+        if tally.settled() {
+            self.tell(tally).await;
+        }
+    }
+
+    pub(super) async fn dropped(&self, outcome: &'static str, tally: &Tally) {
+        tally.deliver(1, 0);
+        self.settle(outcome, tally).await;
+    }
+
+    pub(super) async fn tell(&self, tally: &Tally) {
+        if let Err(error) = self.receipts.add(tally.receipt(self.now())).await {
+            tracing::warn!(%error, "receipt not written");
+        }
     }
 }

@@ -7,7 +7,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::util::Timeout;
 use skein_domain::Code;
 use skein_domain::id::{NodeId, Uid};
-use skein_domain::live::{GuestKey, LiveAddress, LiveMessage, LiveRecord, RoomName};
+use skein_domain::live::{GuestKey, LiveAddress, LiveMessage, LiveRecord, Priority, RoomName};
 use skein_domain::port::{LiveLog, LiveSource};
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ fn codec() -> LiveCodec {
 
 fn push(address: LiveAddress, body: &str) -> LiveRecord {
     let message = LiveMessage { operation: 1_000, body: body.into() };
-    LiveRecord { push: "p".into(), app: Uid(0), address, message, expires: None }
+    LiveRecord { push: "p".into(), app: Uid(0), address, message, expires: None, priority: Priority::Normal }
 }
 
 fn room(name: &str) -> LiveAddress {

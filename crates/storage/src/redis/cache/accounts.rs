@@ -1,12 +1,13 @@
 //! [`AccountStore`] with sessions and profiles cached.
 //!
 //! A secret leads to its user and session (which never changes), a user to their live sessions; every change of a user's
-//! sessions bars the latter, so a log-out or a kick is in force when it has been answered. Profiles have a tier in memory
-//! in front of Redis: another node's change is seen at most two seconds later.
+//! sessions bars the latter, so a log-out or a kick is in force when it has been answered. Profiles are hashes, and have a
+//! tier in memory in front of Redis: another node's change is seen at most two seconds later.
 //!
 //! **Invariant:** only a live session is answered from the cache. Whether a secret is refused, the store says.
 //! **Invariant:** no password hash and no secret is in Redis; secrets are in keys as their hashes.
 
+use super::hashes::{Hash, Hashes, Properties};
 use super::shelf::Shelf;
 use super::{Cache, Found};
 use crate::redis::Redis;
@@ -21,14 +22,14 @@ use std::sync::Arc;
 pub struct CachedAccounts {
     store: Arc<dyn AccountStore>,
     sessions: Cache,
-    profiles: Cache,
+    profiles: Hashes,
     shelf: Shelf<Uid, Profile>,
 }
 
 impl CachedAccounts {
     pub fn new(store: Arc<dyn AccountStore>, redis: Redis, epoch: Epoch) -> Self {
         let cache = |name| Cache::new(redis.clone(), name, epoch);
-        Self { store, sessions: cache("sessions"), profiles: cache("profiles"), shelf: Shelf::new() }
+        Self { store, sessions: cache("sessions"), profiles: Hashes::new(cache("profiles")), shelf: Shelf::new() }
     }
 
     fn secret_key(&self, secret: SecretHash) -> String {
@@ -41,7 +42,7 @@ impl CachedAccounts {
     }
 
     fn profile_key(&self, uid: Uid) -> String {
-        self.profiles.key("profile", uid)
+        self.profiles.key("user", uid)
     }
 
     async fn changing_sessions<T>(&self, uid: Uid, change: impl Future<Output = Result<T>>) -> Result<T> {
@@ -49,7 +50,7 @@ impl CachedAccounts {
     }
 
     async fn changing_profile<T>(&self, uid: Uid, change: impl Future<Output = Result<T>>) -> Result<T> {
-        let outcome = self.profiles.change(&[self.profile_key(uid)], change).await;
+        let outcome = self.profiles.change(self.profile_key(uid), change).await;
         self.shelf.take_away(&uid);
         outcome
     }
@@ -57,7 +58,7 @@ impl CachedAccounts {
     /// From Redis, and what is not there from the store. `None`: no such profile.
     async fn looked_up(&self, uids: &[Uid]) -> Result<HashMap<Uid, Profile>> {
         let keys: Vec<String> = uids.iter().map(|uid| self.profile_key(*uid)).collect();
-        let found = self.profiles.look::<Option<Profile>>(&keys).await;
+        let found = self.profiles.look::<Profile>(&keys).await;
         let (mut known, mut missing, mut loads) = (HashMap::new(), Vec::new(), Vec::new());
         for ((uid, key), found) in uids.iter().zip(keys).zip(found) {
             match found {
@@ -75,8 +76,7 @@ impl CachedAccounts {
         }
         self.profiles.count("store", missing.len());
         let loaded: HashMap<Uid, Profile> = self.store.profiles(&missing).await?.into_iter().map(|p| (p.uid, p)).collect();
-        let values: Vec<_> = loads.into_iter().map(|(uid, key, token)| (key, token, loaded.get(&uid))).collect();
-        self.profiles.fill(values.iter().map(|(key, token, value)| (key.clone(), token.clone(), value)).collect()).await;
+        self.profiles.fill(loads.into_iter().map(|(uid, key, token)| (key, token, loaded.get(&uid))).collect()).await;
         known.extend(loaded);
         Ok(known)
     }
@@ -189,5 +189,26 @@ impl AccountStore for CachedAccounts {
 
     async fn audits(&self, limit: u32) -> Result<Vec<Audit>> {
         self.store.audits(limit).await
+    }
+}
+
+impl Hash for Profile {
+    fn properties(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("uid", self.uid.to_string()),
+            ("nickname", self.nickname.clone()),
+            ("signature", self.signature.clone()),
+            ("findable_by_email", self.findable_by_email.to_string()),
+        ]
+    }
+
+    fn of(properties: &Properties) -> Option<Self> {
+        Some(Self {
+            uid: Uid(properties.get("uid")?.parse().ok()?),
+            nickname: properties.get("nickname")?.clone(),
+            signature: properties.get("signature")?.clone(),
+            email: None,
+            findable_by_email: properties.get("findable_by_email")?.parse().ok()?,
+        })
     }
 }

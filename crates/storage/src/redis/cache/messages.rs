@@ -2,12 +2,13 @@
 //!
 //! The window of a conversation is a list, newest first, and a guard that says up to which seq it reaches. Entries never
 //! change but for a recall, which blanks bodies: it bars the window. A message needs nothing: who asks beyond the window
-//! reads what is missing from the store and adds it.
+//! reads what is missing from the store and adds it. What changes a room's line in the directory bars that.
 //!
 //! **Invariant:** a page is answered from the window only if it lies in it whole, seq by seq; else by the store.
 //! **Bound:** [`WINDOW`] entries, at the start at most [`WINDOW_BYTES`]; kept for a minute after they were loaded.
 
-use super::{Cache, LOAD_MS, LOADING, LOOK_AGAIN, LOOK_RARELY, TTL_MS, bar_of_one_change, jittered, token, with_life};
+use super::conversations::Directory;
+use super::{Cache, CachedConversations, LOAD_MS, LOADING, LOOK_AGAIN, LOOK_RARELY, TTL_MS, bar_of_one_change, jittered, token, with_life};
 use crate::redis::Redis;
 use crate::redis::script::Script;
 use async_trait::async_trait;
@@ -60,6 +61,7 @@ static PUT: LazyLock<Script> = LazyLock::new(|| {
 pub struct CachedMessages {
     store: Arc<dyn MessageStore>,
     cache: Cache,
+    directory: Directory,
 }
 
 /// A window as it was looked at.
@@ -76,14 +78,51 @@ enum Seen {
     Bypass,
 }
 
+/// What a change has to do with.
+enum Barred {
+    Window(Cache, [String; 1]),
+    Room(Directory, ConversationId),
+}
+
+impl Barred {
+    async fn bar(&self, bar: &str) {
+        match self {
+            Self::Window(cache, guard) => cache.bar(guard, bar).await,
+            Self::Room(directory, room) => directory.bar(*room, bar).await,
+        }
+    }
+
+    async fn unbar(&self, bar: &str) {
+        match self {
+            Self::Window(cache, guard) => cache.unbar(guard, bar).await,
+            Self::Room(directory, room) => directory.unbar(*room, bar).await,
+        }
+    }
+}
+
 impl CachedMessages {
-    pub fn new(store: Arc<dyn MessageStore>, redis: Redis) -> Self {
+    pub fn new(store: Arc<dyn MessageStore>, redis: Redis, conversations: &CachedConversations) -> Self {
         let cache = Cache::new(redis, "entries", store.epoch());
-        Self { store, cache }
+        Self { store, cache, directory: conversations.directory() }
     }
 
     fn keys(&self, conversation: ConversationId) -> [String; 2] {
         [self.cache.key("guard", conversation), self.cache.key("history", conversation)]
+    }
+
+    /// What the entry changes besides being added.
+    fn barred_by(&self, append: &Append) -> Option<Barred> {
+        use EntryEvent::*;
+        match append.event {
+            Recalled { .. } => {
+                let [guard, _] = self.keys(append.conversation);
+                Some(Barred::Window(self.cache.clone(), [guard]))
+            }
+            Joined { .. } | Left { .. } | RoleChanged { .. } | InfoChanged { .. } => {
+                Some(Barred::Room(self.directory.clone(), append.conversation))
+            }
+            Message { .. } | Edited { .. } | Reacted { .. } | Silenced { .. } => None,
+        }
     }
 
     async fn look(&self, conversation: ConversationId, from: Seq, to: Seq, load: &str) -> Seen {
@@ -170,20 +209,17 @@ impl CachedMessages {
 #[async_trait]
 impl MessageStore for CachedMessages {
     fn append(&self, append: Append) -> BoxFuture<'static, Result<Appended>> {
-        if !matches!(append.event, EntryEvent::Recalled { .. }) {
-            return self.store.append(append);
-        }
-        let (cache, [guard, _]) = (self.cache.clone(), self.keys(append.conversation));
+        let Some(barred) = self.barred_by(&append) else { return self.store.append(append) };
         // Queued before this returns, so the bar goes up while it waits for the disk.
         let appending = self.store.append(append);
-        let recalling = tokio::spawn(async move {
+        let changing = tokio::spawn(async move {
             let bar = bar_of_one_change()?;
-            let ((), outcome) = tokio::join!(cache.bar(std::slice::from_ref(&guard), &bar), appending);
-            cache.unbar(&[guard], &bar).await;
+            let ((), outcome) = tokio::join!(barred.bar(&bar), appending);
+            barred.unbar(&bar).await;
             outcome
         });
         // A task of its own: the bar comes down also if nobody waits for the answer any more.
-        Box::pin(async move { recalling.await.unwrap_or_else(|_| Err(Error::internal())) })
+        Box::pin(async move { changing.await.unwrap_or_else(|_| Err(Error::internal())) })
     }
 
     async fn entries(&self, conversation: ConversationId, from: Seq, to: Seq, limit: u32) -> Result<Vec<Entry>> {

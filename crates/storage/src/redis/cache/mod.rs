@@ -1,7 +1,9 @@
-//! Caches in front of the store: sessions by secret, profiles, the newest entries of conversations that are read.
+//! Caches in front of the store: sessions by secret, profiles, the directory of rooms, the newest entries of conversations
+//! that are read.
 //!
 //! Owns [`Cache`]: how a value is looked up, loaded by one, and taken away by a change. A key holds one of `V<life>…`, a
-//! value; `L<life><token>`, somebody is loading it; `B<token>`, a change of it is under way.
+//! value; `L<life><token>`, somebody is loading it; `B<token>`, a change of it is under way. Of a hash ([`hashes`]) that is
+//! one field, and the value is the others.
 //!
 //! **Invariant:** a value is written only by who still holds the load. A change puts a bar over the key before the store
 //! is asked, which takes every load away, and removes it after; so no value read before a change is there once the
@@ -18,12 +20,15 @@
 //! **Bound:** a call waits [`PATIENCE`] for Redis; who finds somebody else loading waits [`LOADING`] at most for them.
 
 mod accounts;
+mod conversations;
+mod hashes;
 mod messages;
 mod shelf;
 #[cfg(test)]
 pub(super) mod tests;
 
 pub use accounts::CachedAccounts;
+pub use conversations::CachedConversations;
 pub use messages::CachedMessages;
 
 use super::Redis;
@@ -135,6 +140,15 @@ impl Cache {
         T: Serialize + DeserializeOwned,
         Load: Future<Output = Result<T>>,
     {
+        match self.find(key).await {
+            Found::Value(value) => Ok(value),
+            Found::Load(token) => self.load(key, token, load()).await,
+            Found::Loading | Found::Bypass => load().await,
+        }
+    }
+
+    /// Waits for somebody else's load.
+    async fn find<T: DeserializeOwned>(&self, key: &str) -> Found<T> {
         let (patience, mut pause) = (Instant::now() + LOADING, LOOK_AGAIN);
         let mut found = self.look_one(key).await;
         while matches!(found, Found::Loading) && Instant::now() < patience {
@@ -142,26 +156,23 @@ impl Cache {
             pause = LOOK_RARELY.min(pause * 2);
             found = self.look_one(key).await;
         }
-        match found {
-            Found::Value(value) => {
-                self.count("redis", 1);
-                Ok(value)
-            }
-            Found::Load(token) => {
-                self.count("store", 1);
-                let loaded = load().await;
-                if loaded.is_err() {
-                    self.unbar(&[key.to_owned()], "").await;
-                }
-                let value = loaded?;
-                self.fill(vec![(key.to_owned(), token, &value)]).await;
-                Ok(value)
-            }
-            Found::Loading | Found::Bypass => {
-                self.bypassed();
-                load().await
-            }
+        match &found {
+            Found::Value(_) => self.count("redis", 1),
+            Found::Load(_) => self.count("store", 1),
+            Found::Loading | Found::Bypass => self.bypassed(),
         }
+        found
+    }
+
+    /// Under a load that is ours.
+    async fn load<T: Serialize>(&self, key: &str, token: String, load: impl Future<Output = Result<T>>) -> Result<T> {
+        let loaded = load.await;
+        if loaded.is_err() {
+            self.unbar(&[key.to_owned()], "").await;
+        }
+        let value = loaded?;
+        self.fill(vec![(key.to_owned(), token, &value)]).await;
+        Ok(value)
     }
 
     async fn look_one<T: DeserializeOwned>(&self, key: &str) -> Found<T> {

@@ -1,20 +1,22 @@
 //! The conformance suites through the caches, and what the caches promise on top.
 
 use super::super::tests::{cluster::cluster, redis};
-use super::{ABSENT_TTL_MS, Cache, CachedAccounts, CachedMessages, TTL_MS};
+use super::{Cache, CachedAccounts, CachedConversations, CachedMessages, TTL_MS};
 use crate::conformance::{Backend, Ports, World};
 use crate::redis::Redis;
 use crate::{Config, Store};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use redis::Cmd;
-use skein_domain::account::{DeviceClass, ProfileChange, SecretHash, Session};
+use skein_domain::account::{DeviceClass, SecretHash, Session};
 use skein_domain::entry::{Entry, EntryEvent};
 use skein_domain::id::{ConversationId, Epoch, Millis, Revision, Seq, Uid};
 use skein_domain::port::{AccountStore, MessageStore, NewSession, WhichSessions};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tempfile::TempDir;
+
+mod hashes;
 
 pub(in crate::redis) const NOW: Millis = Millis(1_800_000_000_000);
 
@@ -39,8 +41,9 @@ impl Backend for Cached {
 /// Another process, as far as the caches know.
 fn ports(store: Store, redis: &Redis) -> Ports {
     let accounts = CachedAccounts::new(Arc::new(store.clone()), redis.clone(), store.epoch());
-    let messages = CachedMessages::new(Arc::new(store.clone()), redis.clone());
-    Ports { accounts: Arc::new(accounts), messages: Arc::new(messages), ..Ports::of(store) }
+    let conversations = CachedConversations::new(Arc::new(store.clone()), redis.clone(), store.epoch());
+    let messages = CachedMessages::new(Arc::new(store.clone()), redis.clone(), &conversations);
+    Ports { accounts: Arc::new(accounts), conversations: Arc::new(conversations), messages: Arc::new(messages), ..Ports::of(store) }
 }
 
 mod conformance {
@@ -54,6 +57,7 @@ mod conformance {
 mod conformance_on_a_cluster {
     use super::{Cached, cluster};
     crate::message_store_suite!(Cached::new(cluster()));
+    crate::conversation_store_suite!(Cached::new(cluster()));
     crate::account_store_suite!(Cached::new(cluster()));
 }
 
@@ -151,39 +155,6 @@ async fn a_kick_in_the_middle_of_lookups_is_in_force_when_it_is_answered() {
             lookup.unwrap();
         }
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_profile_comes_from_memory_then_redis_then_the_store() {
-    let two = two().await;
-    let uid = two.here.user("ann").await;
-    let name = async |ports: &Ports| ports.accounts.profiles(&[uid]).await.unwrap().pop().map(|profile| profile.nickname);
-    let rename = |name: &str| ProfileChange { nickname: Some(name.into()), ..ProfileChange::default() };
-    assert_eq!(name(&two.here.ports).await.as_deref(), Some("ann"));
-    // Behind the caches' back, to see which tier answers.
-    two.store.change_profile(uid, rename("in the store")).await.unwrap();
-    assert_eq!(name(&two.there).await.as_deref(), Some("ann"), "redis");
-    flush(&two.redis).await;
-    assert_eq!(name(&two.here.ports).await.as_deref(), Some("ann"), "memory");
-    let third = ports(two.store.clone(), &two.redis);
-    assert_eq!(name(&third).await.as_deref(), Some("in the store"));
-    third.accounts.change_profile(uid, rename("new")).await.unwrap();
-    assert_eq!(name(&third).await.as_deref(), Some("new"));
-    let fourth = ports(two.store.clone(), &two.redis);
-    assert_eq!(name(&fourth).await.as_deref(), Some("new"));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_does_not_exist_is_remembered_until_made() {
-    let two = two().await;
-    let first = two.here.user("ann").await;
-    let next = Uid(first.0 + 1);
-    assert_eq!(two.here.ports.accounts.profiles(&[next]).await.unwrap(), []);
-    let absent = keys(&two.redis, "cache:*:profile:*").await;
-    let ttl: i64 = two.redis.query(&Cmd::pttl(&absent[0])).await.unwrap();
-    assert!((1..=ABSENT_TTL_MS).contains(&ttl));
-    assert_eq!(two.here.user("bob").await, next);
-    assert_eq!(two.there.accounts.profiles(&[next]).await.unwrap().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! The conformance suites on a Redis Cluster.
 
-use super::super::{Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
-use crate::conformance::{codes, guests, nodes, receipts, sessions};
+use super::super::{Redis, RedisBroadcasts, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
+use crate::conformance::{broadcasts, codes, guests, nodes, receipts, sessions};
 use skein_domain::port::Clock;
 use std::sync::{Arc, LazyLock};
 use xtask::services::{self, Service};
@@ -20,4 +20,5 @@ crate::session_registry_suite!((|clock| Arc::new(RedisSessions::new(at(clock))))
 crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock)))) as nodes::Maker);
 crate::code_store_suite!((|| Arc::new(RedisCodes::new(cluster()))) as codes::Maker);
 crate::guest_registry_suite!((|clock| Arc::new(RedisGuests::new(at(clock)))) as guests::Maker);
+crate::broadcast_queue_suite!((|clock, max| Arc::new(RedisBroadcasts::bounded(at(clock), max))) as broadcasts::Maker);
 crate::receipt_store_suite!((|clock| Arc::new(RedisReceipts::new(at(clock)))) as receipts::Maker);

@@ -1,14 +1,15 @@
 //! Every key, as the table in the operator guide has it.
 
 use super::super::cache::tests::{NOW, Two, keys, log_in, two};
-use super::super::{Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
+use super::super::{Redis, RedisBroadcasts, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
 use crate::conformance::{guests, receipts};
 use redis::Cmd;
 use skein_domain::account::{CodePurpose, DeviceClass, SecretHash};
 use skein_domain::id::{Generation, Millis, NodeId, Revision, Seq, SessionId, Uid};
-use skein_domain::live::RoomName;
+use skein_domain::live::{Priority, RoomName};
 use skein_domain::port::{
-    CodeLimits, CodeStore, CometAddress, GuestRegistry, NodeInfo, NodeOnline, NodeRegistry, ReceiptStore, Route, SessionRegistry,
+    Broadcast, BroadcastQueue, CodeLimits, CodeStore, CometAddress, GuestRegistry, NodeInfo, NodeOnline, NodeRegistry, ReceiptStore, Route,
+    SessionRegistry,
 };
 use std::collections::BTreeSet;
 
@@ -93,6 +94,13 @@ async fn write_each_kind(redis: &Redis) {
     let online = NodeOnline { node, rooms, connections: 3, addresses: 1, weight: 1, at: Millis(5_000) };
     guests_there.put_online(online, LEASE_MS).await.expect("online");
 
+    let broadcasts = RedisBroadcasts::new(redis.clone());
+    for number in 0..100 {
+        let broadcast = Broadcast { node: NodeId("node-a".into()), number };
+        broadcasts.join(&broadcast, Priority::Normal, 15_000).await.expect("join");
+    }
+    broadcasts.claim(&NodeId("node-a".into()), 15_000).await.expect("claim").expect("the first");
+
     RedisReceipts::new(redis.clone()).put(receipts::receipt("0123456789abcdef")).await.expect("receipt");
 }
 
@@ -106,6 +114,8 @@ async fn fill_the_caches(two: &Two) {
     }
     ports.messages.newest(group, head, Revision(0), 100).await.expect("newest");
     ports.accounts.profiles(&[ann, bob]).await.expect("profiles");
+    two.here.room(ann).await;
+    ports.conversations.rooms(None, 50).await.expect("rooms");
     log_in(&*ports.accounts, ann, 1).await;
     ports.accounts.session_by_secret(SecretHash([1; 32]), NOW).await.expect("session");
 }

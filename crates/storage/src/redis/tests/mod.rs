@@ -4,8 +4,8 @@ mod failover;
 mod keys;
 mod trips;
 
-use super::{Config, Redis, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
-use crate::conformance::{codes, guests, nodes, receipts, sessions};
+use super::{Config, Redis, RedisBroadcasts, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
+use crate::conformance::{broadcasts, codes, guests, nodes, receipts, sessions};
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::live::RoomName;
@@ -34,6 +34,7 @@ crate::session_registry_suite!((|clock| Arc::new(RedisSessions::new(at(clock))))
 crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock)))) as nodes::Maker);
 crate::code_store_suite!((|| Arc::new(RedisCodes::new(redis()))) as codes::Maker);
 crate::guest_registry_suite!((|clock| Arc::new(RedisGuests::new(at(clock)))) as guests::Maker);
+crate::broadcast_queue_suite!((|clock, max| Arc::new(RedisBroadcasts::bounded(at(clock), max))) as broadcasts::Maker);
 crate::receipt_store_suite!((|clock| Arc::new(RedisReceipts::new(at(clock)))) as receipts::Maker);
 
 /// A connection may live for longer than the sets are kept, and a part of what Redis has may be lost without the rest.

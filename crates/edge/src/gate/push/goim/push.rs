@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use skein_domain::id::Millis;
 use skein_domain::live::{
-    Audience, GuestKey, LiveMessage, Mid, Operation, PushCommand, PushOutcome, PushRequest, PushRoute, PushTarget, RoomName,
+    Audience, GuestKey, LiveMessage, Mid, Operation, Priority, PushCommand, PushOutcome, PushRequest, PushRoute, PushTarget, RoomName,
 };
 use skein_domain::{Code, Error};
 
@@ -135,6 +135,7 @@ impl Call {
             key: key::idempotency_key(self.key.as_deref(), self.durable || self.not_before.is_some())?,
             not_before: self.not_before,
             ttl_ms: self.ttl_ms,
+            priority: Priority::Normal,
             dry_run: self.dry_run,
         })
     }

@@ -15,8 +15,12 @@ use skein_testkit::seed::Seed;
 use skein_testkit::server::{Options, ServerProcess};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use xtask::services::{Environment, Own, Service};
+
+/// How long engines may take to come to rest: to a tenth of a core.
+const SETTLE_MAX: Duration = Duration::from_secs(30);
+const SETTLE_LOOK: Duration = Duration::from_millis(500);
 
 /// What the product runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -114,6 +118,7 @@ impl Engines {
     /// Measured beside what the engine alone would have committed, rows per second.
     pub async fn row(&self, stack: Stack, senders: usize, time: Duration, bare_inserts: f64) -> Result<Row> {
         let Ready { mut server, people } = self.ready(stack, senders).await?;
+        self.settled(stack).await?;
         let before = self.cpu(stack)?;
         let outcome = load::run(&server, people, senders, time).await?;
         let engines_cpu = self.cpu(stack)? - before;
@@ -136,6 +141,21 @@ impl Engines {
             errors: outcome.errors,
             pauses: outcome.pauses,
         })
+    }
+
+    /// Waits while an engine tidies up after what was measured before, such as MariaDB after a million inserts.
+    async fn settled(&self, stack: Stack) -> Result<()> {
+        let until = Instant::now() + SETTLE_MAX;
+        let mut before = self.cpu(stack)?;
+        while Instant::now() < until {
+            tokio::time::sleep(SETTLE_LOOK).await;
+            let now = self.cpu(stack)?;
+            if now - before < SETTLE_LOOK / 10 {
+                break;
+            }
+            before = now;
+        }
+        Ok(())
     }
 
     /// Used so far by the engines of this stack that are processes of their own.

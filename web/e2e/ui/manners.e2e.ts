@@ -2,7 +2,7 @@
 import type { Locator, Page } from "playwright-core";
 import { describe, expect, test } from "vitest";
 import { Peer, register, until } from "../harness";
-import { choose, composer, en, line, openChat, row, section, stage, write } from "./stage";
+import { choose, composer, en, line, numbered, openChat, row, section, stage, write } from "./stage";
 
 const it = stage();
 const LIMIT_BYTES = 16_384;
@@ -66,6 +66,36 @@ describe("focus", () => {
     await page.keyboard.press("Enter");
     await page.getByRole("heading", { name: "Bob" }).waitFor();
     bob.close();
+  });
+});
+
+describe("lists", () => {
+  test("are where one left them: after another section, and on a phone after a conversation", async () => {
+    const ann = await Peer.register(it.server, "Ann");
+    for (const title of numbered(20, "Room")) await ann.room(title);
+    const offset = (page: Page) => page.locator(".column .scroller").evaluate((list) => list.scrollTop);
+    const toEnd = async (page: Page) => {
+      await until("the list is there", async () => (await page.locator("[data-conversation]").count()) > 5);
+      await page.locator(".column .scroller").evaluate((list) => list.scrollTo(0, 1e6));
+      return until("it is scrolled", async () => (await offset(page)) > 500 && offset(page));
+    };
+    const wide = await it.logIn(ann.account);
+    const end = await toEnd(wide);
+    await section(wide, en.nav.contacts);
+    await wide.getByRole("heading", { name: en.contacts.title }).waitFor();
+    await section(wide, en.nav.chats);
+    await until("it is there again", async () => (await offset(wide)) === end);
+    const phone = await it.logIn(ann.account, {
+      viewport: { width: 360, height: 680 },
+      hasTouch: true,
+      isMobile: true,
+    });
+    const phoneEnd = await toEnd(phone);
+    await phone.locator("[data-conversation]").last().tap();
+    await phone.locator("[role=log]").waitFor();
+    await phone.goBack();
+    await until("it is there again", async () => (await offset(phone)) === phoneEnd);
+    ann.close();
   });
 });
 

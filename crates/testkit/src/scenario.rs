@@ -110,9 +110,13 @@ impl World {
         self.cluster.address().borrow().expect("the world runs")
     }
 
+    pub fn core(&self) -> &ServerProcess {
+        self.cluster.core().expect("the core runs")
+    }
+
     /// Where the core tells its metrics.
     pub fn admin(&self) -> SocketAddr {
-        self.cluster.core().expect("the core runs").admin().expect("an admin listener")
+        self.core().admin().expect("an admin listener")
     }
 
     /// Beside the core, on the same engines.

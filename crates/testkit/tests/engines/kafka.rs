@@ -26,7 +26,7 @@ async fn until_lag(world: &World, what: &str, is_so: impl Fn(f64) -> bool) {
     until_metric(world.admin(), OUTBOX_LAG, what, is_so).await;
 }
 
-async fn until_metric(admin: SocketAddr, name: &str, what: &str, is_so: impl Fn(f64) -> bool) {
+pub async fn until_metric(admin: SocketAddr, name: &str, what: &str, is_so: impl Fn(f64) -> bool) {
     let looking = async {
         while !is_so(metric(admin, name).await) {
             tokio::time::sleep(LOOK_EVERY).await;

@@ -5,6 +5,7 @@ mod kafka;
 mod lab;
 mod links;
 mod mariadb;
+mod owner;
 mod redis;
 
 use lab::{Engine, Traffic, crew};

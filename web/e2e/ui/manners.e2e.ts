@@ -71,22 +71,22 @@ describe("focus", () => {
 
 describe("lists", () => {
   test("are where one left them: after another section, and on a phone after a conversation", async () => {
-    const ann = await Peer.register(it.server, "Ann");
-    for (const title of numbered(20, "Room")) await ann.room(title);
+    const { ann, bob } = await it.pair();
+    for (const title of numbered(10, "Group")) await bob.group(title, [ann.uid]);
     const offset = (page: Page) => page.locator(".column .scroller").evaluate((list) => list.scrollTop);
     const toEnd = async (page: Page) => {
       await until("the list is there", async () => (await page.locator("[data-conversation]").count()) > 5);
       await page.locator(".column .scroller").evaluate((list) => list.scrollTo(0, 1e6));
-      return until("it is scrolled", async () => (await offset(page)) > 500 && offset(page));
+      return until("it is scrolled", async () => (await offset(page)) > 200 && offset(page));
     };
-    const wide = await it.logIn(ann.account);
+    const wide = await it.logIn(ann, { viewport: { width: 1200, height: 420 } });
     const end = await toEnd(wide);
     await section(wide, en.nav.contacts);
     await wide.getByRole("heading", { name: en.contacts.title }).waitFor();
     await section(wide, en.nav.chats);
     await until("it is there again", async () => (await offset(wide)) === end);
-    const phone = await it.logIn(ann.account, {
-      viewport: { width: 360, height: 680 },
+    const phone = await it.logIn(ann, {
+      viewport: { width: 360, height: 420 },
       hasTouch: true,
       isMobile: true,
     });
@@ -95,7 +95,7 @@ describe("lists", () => {
     await phone.locator("[role=log]").waitFor();
     await phone.goBack();
     await until("it is there again", async () => (await offset(phone)) === phoneEnd);
-    ann.close();
+    bob.close();
   });
 });
 

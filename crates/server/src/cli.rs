@@ -2,6 +2,7 @@
 
 use crate::program::{program, quoted};
 use crate::roles::Role;
+use crate::terminal::lang::Lang;
 use anyhow::{Context, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::net::SocketAddr;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 mod admin;
+mod chinese;
 mod demo;
 mod docs;
 mod doctor;
@@ -115,8 +117,11 @@ pub fn main() -> ExitCode {
 }
 
 fn parse() -> Cli {
-    let first_steps = format!("First steps: `{0} serve`, then in another terminal `{0} demo`.", program());
-    let matches = Cli::command().after_help(first_steps).get_matches();
+    let matches = match Lang::from_environment() {
+        Lang::Zh => chinese::told(Cli::command()).after_help(format!("第一步：`{0} serve`，然后在另一个终端 `{0} demo`。", program())),
+        Lang::En => Cli::command().after_help(format!("First steps: `{0} serve`, then in another terminal `{0} demo`.", program())),
+    }
+    .get_matches();
     Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 

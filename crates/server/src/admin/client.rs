@@ -1,22 +1,23 @@
-//! Asks the running server.
+//! Asks the running server, for whoever typed a command.
 
 use super::{Answer, DEADLINE, LINE_BYTES_MAX, Verb};
 use crate::folder::ADMIN_SOCKET;
 use crate::program::program;
+use crate::terminal::lang::Lang;
 use anyhow::{Context, Result, bail};
+use skein_domain::Code;
 use std::path::Path;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 
 pub async fn ask(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
-    tokio::time::timeout(DEADLINE, exchange(data, verb)).await.context("the server does not answer")?
+    let lang = Lang::from_environment();
+    tokio::time::timeout(DEADLINE, exchange(lang, data, verb)).await.context(lang.pick("服务器没有应答", "the server does not answer"))?
 }
 
-async fn exchange(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
+async fn exchange(lang: Lang, data: &Path, verb: &Verb) -> Result<serde_json::Value> {
     let path = data.join(ADMIN_SOCKET);
-    let stream = UnixStream::connect(&path)
-        .await
-        .with_context(|| format!("no server runs on {0} (start it with `{1} serve --data {0}`)", data.display(), program()))?;
+    let stream = UnixStream::connect(&path).await.with_context(|| no_server(lang, data))?;
     let (read, mut write) = stream.into_split();
     let mut line = serde_json::to_vec(verb).context("write the request")?;
     line.push(b'\n');
@@ -25,6 +26,41 @@ async fn exchange(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
     BufReader::new(read.take(LINE_BYTES_MAX)).read_line(&mut answer).await.context("read the answer")?;
     match serde_json::from_str(&answer).context("read the answer")? {
         Answer::Ok(value) => Ok(value),
-        Answer::Failed { code, message } => bail!("{message} ({code})"),
+        Answer::Failed { code, message } => bail!("{}", refusal(lang, &code, &message)),
+    }
+}
+
+fn no_server(lang: Lang, data: &Path) -> String {
+    let (data, program) = (data.display(), program());
+    match lang {
+        Lang::Zh => format!("{data} 上没有服务器在运行（用 `{program} serve --data {data}` 启动）"),
+        Lang::En => format!("no server runs on {data} (start it with `{program} serve --data {data}`)"),
+    }
+}
+
+/// The details are in the server's words.
+fn refusal(lang: Lang, code: &str, message: &str) -> String {
+    let said = match (lang, Code::parse(code)) {
+        (Lang::En, _) => return format!("{message} ({code})"),
+        (Lang::Zh, Code::NotFound) => "没有找到",
+        (Lang::Zh, Code::BadRequest | Code::TooLarge | Code::BadBody) => "参数不对",
+        (Lang::Zh, Code::Unsupported) => "这台服务器做不到",
+        (Lang::Zh, Code::Unavailable | Code::Timeout | Code::Busy) => "服务器或它所用的引擎暂时没有应答，请稍后再试",
+        (Lang::Zh, Code::StorageFull) => "磁盘已满",
+        (Lang::Zh, Code::RetrySameKey) => "结果未知，请再试一次",
+        (Lang::Zh, _) => "没有做成",
+    };
+    format!("{said}：{message}（{code}）")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_told_in_the_language_that_is_asked_for() {
+        assert_eq!(refusal(Lang::En, "not_found", "no user x"), "no user x (not_found)");
+        assert_eq!(refusal(Lang::Zh, "not_found", "no user x"), "没有找到：no user x（not_found）");
+        assert!(no_server(Lang::Zh, Path::new("there")).starts_with("there 上没有服务器"));
     }
 }

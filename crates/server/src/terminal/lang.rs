@@ -1,4 +1,4 @@
-//! The two languages of the terminal client.
+//! The two languages of the command line and of the terminal client.
 
 /// Each text stands in the code in both languages, side by side: neither can be forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -5,7 +5,7 @@ test("fifty messages in 300 ms are one scroll; one 600 ms later is a second", ()
   const follow = new Follow();
   for (let i = 0; i < 50; i++) {
     follow.appended(i * 6);
-    expect(follow.grew()).toBe(true);
+    expect(follow.atEnd).toBe(true);
   }
   expect(follow.scrolls).toBe(1);
   follow.appended(294 + 600);
@@ -23,7 +23,7 @@ test("a reader who scrolled up is left where they are", () => {
   const follow = new Follow();
   follow.scrolled(NEAR_END_PX + 1, true);
   expect(follow.appended(0)).toBe(false);
-  expect(follow.grew()).toBe(false);
+  expect(follow.atEnd).toBe(false);
   expect(follow.scrolls).toBe(0);
   follow.scrolled(NEAR_END_PX, false);
   expect(follow.appended(1)).toBe(true);
@@ -32,9 +32,9 @@ test("a reader who scrolled up is left where they are", () => {
 test("a small move upwards lets go, and a move downwards takes hold again", () => {
   const follow = new Follow();
   follow.scrolled(20, true);
-  expect(follow.grew()).toBe(false);
+  expect(follow.atEnd).toBe(false);
   follow.scrolled(12, false);
-  expect(follow.grew()).toBe(true);
+  expect(follow.atEnd).toBe(true);
 });
 
 test("content growing below is no scroll upwards", () => {

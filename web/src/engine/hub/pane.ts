@@ -15,6 +15,7 @@ import type { Session } from "../sync/session";
 import type { Applied } from "../sync/timeline";
 import type { Turns } from "../sync/turns";
 import type { Cursors, Entry, HistoryPage, MessageState } from "../wire/generated";
+import { Company } from "./company";
 import { echoItem, lineItem } from "./items";
 import { type Known, Quotes } from "./quotes";
 import { FOLLOWED_MAX, Window } from "./window";
@@ -24,7 +25,6 @@ const PAGE = 50;
 const AROUND = 30;
 /** Fewer lines than a screen has: fetch more at once. */
 const FEW = 30;
-export const TYPING_MS = 5_000;
 
 export class Pane {
   private readonly window = new Window();
@@ -38,8 +38,7 @@ export class Pane {
   private isFollowing = true;
   private readonly quotes: Quotes;
   private readonly shown = new WeakMap<Line, { quote: Known | undefined; item: Item | undefined }>();
-  private readonly readers = new Map<number, number>();
-  private readonly typists = new Map<number, ReturnType<typeof setTimeout>>();
+  private readonly company: Company;
   /** Entries applied while a page is under way; undefined: none is. */
   private since: Entry[] | undefined;
   private running: Promise<void> | undefined;
@@ -52,6 +51,7 @@ export class Pane {
     private readonly session: Session,
     private readonly changed: () => void,
   ) {
+    this.company = new Company(() => model.myUid, changed);
     this.quotes = new Quotes({
       get isOnline() {
         return session.isOnline;
@@ -82,8 +82,8 @@ export class Pane {
       unreadAfter: Math.max(0, this.unreadAfter),
       peerDelivered: row?.info.peerDelivered ?? 0,
       peerRead: row?.info.peerRead ?? 0,
-      readers: new Map(this.readers),
-      typing: [...this.typists.keys()],
+      readers: new Map(this.company.readers),
+      typing: this.company.typing,
     };
   }
 
@@ -132,7 +132,7 @@ export class Pane {
     for (const entry of ready) {
       const target = targetOf(entry);
       if (target !== undefined) this.quotes.stale(target);
-      if (entry.message) this.stopTyping(entry.author);
+      if (entry.message) this.company.stops(entry.author);
     }
     const wasAttached = this.window.high >= held;
     if (restart && wasAttached && this.isFollowing) void this.latest();
@@ -160,32 +160,16 @@ export class Pane {
   }
 
   heardCursors({ cursors }: Cursors): void {
-    for (const { uid, read } of cursors) {
-      if (uid !== this.model.myUid) this.readers.set(uid, Math.max(read, this.readers.get(uid) ?? 0));
-    }
-    this.changed();
+    this.company.read(cursors);
   }
 
   heardTyping(uid: number): void {
-    clearTimeout(this.typists.get(uid));
-    this.typists.delete(uid);
-    this.typists.set(
-      uid,
-      setTimeout(() => this.stopTyping(uid), TYPING_MS),
-    );
-    this.changed();
-  }
-
-  private stopTyping(uid: number): void {
-    if (!this.typists.has(uid)) return;
-    clearTimeout(this.typists.get(uid));
-    this.typists.delete(uid);
-    this.changed();
+    this.company.types(uid);
   }
 
   close(): void {
     this.isClosed = true;
-    for (const timer of this.typists.values()) clearTimeout(timer);
+    this.company.close();
   }
 
   // -------------------------------------------------------------------------------------------- how it grows

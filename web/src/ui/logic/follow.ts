@@ -23,11 +23,6 @@ export class Follow {
     return true;
   }
 
-  /** Rows grew. True: hold the end, as part of the scroll that was begun. */
-  grew(): boolean {
-    return this.atEnd;
-  }
-
   /**
    * The list was scrolled to where so many pixels are left below. Any move upwards lets go of the end, or messages that
    * come in would take small moves back; a move downwards to near the end takes hold of it again.

@@ -204,7 +204,8 @@ describe("chat", () => {
     const { ann, bob, chat } = await it.pair();
     await bob.say(chat, "press me");
     const page = await it.logIn(ann, { permissions: ["clipboard-read", "clipboard-write"] });
-    await row(page, chat).waitFor();
+    // Found by name, which comes after the conversation.
+    await row(page, chat).getByText("Bob", { exact: true }).waitFor();
     await page.keyboard.press("Control+k");
     await page.keyboard.type("bo");
     await page.keyboard.press("Enter");

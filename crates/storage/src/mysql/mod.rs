@@ -64,7 +64,7 @@ fn open(config: &Config) -> Result<Store, OpenError> {
     readers.fill(mysql.connections_min.into())?;
     let replica = replica(mysql)?;
     let queue = Arc::new(Queue::new());
-    let thread = writer::start(options, session, queue.clone(), shared.clone())?;
+    let thread = writer::start(options, session, queue.clone(), shared.clone(), config.allow_unsafe_durability)?;
     let pools = std::iter::once(&readers).chain(&replica).cloned().collect();
     let keeper = Keeper::start(pools, mysql)?;
     let parts = Parts { writer: Writer::new(queue), readers, replica, shared, look_every: Some(LOOK_EVERY) };

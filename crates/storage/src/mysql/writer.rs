@@ -8,11 +8,13 @@
 //! **Invariant:** a batch is run again only if its transaction was surely rolled back: a deadlock, a lock that was waited for
 //! in vain, a connection lost before the commit was sent. What becomes of a commit that got no answer nobody knows:
 //! each caller hears `retry_same_key`.
+//! **Invariant:** nothing is written to a server that commits lightly, or to another store, also if it takes the place of the
+//! first one while this process runs: a batch is refused `busy` then.
 //! **Invariant:** while the server cannot be reached, or another node has the lock, a batch waits at most [`PATIENCE`] and one
 //! more try; then it is refused.
 
-use super::batch;
 use super::session::{Purpose, Session};
+use super::{batch, schema};
 use crate::sql::command::{AppendTask, Command};
 use crate::sql::engine::Sql;
 use crate::sql::failure::{Failure, Gravity, busy, outcome_unknown, storage_full};
@@ -43,8 +45,9 @@ pub(super) fn start(
     session: Session,
     queue: Arc<Queue>,
     shared: Arc<Shared>,
+    allow_unsafe_durability: bool,
 ) -> std::io::Result<JoinHandle<()>> {
-    let thread = Thread { options, session: Some(session), queue, shared, counters: HashMap::new() };
+    let thread = Thread { options, session: Some(session), queue, shared, allow_unsafe_durability, counters: HashMap::new() };
     std::thread::Builder::new().name("store-writer".into()).spawn(move || thread.run())
 }
 
@@ -53,6 +56,7 @@ struct Thread {
     session: Option<Session>,
     queue: Arc<Queue>,
     shared: Arc<Shared>,
+    allow_unsafe_durability: bool,
     /// Used by a planted fault only.
     counters: HashMap<ConversationId, i64>,
 }
@@ -132,7 +136,7 @@ impl Thread {
     fn commit(&mut self, commands: &mut [Box<dyn Command>]) -> Result<Vec<(Shard, Revision)>, Failed> {
         let session = match self.session.take().filter(|session| !session.is_broken()) {
             Some(session) => session,
-            None => Session::connect(&self.options, Purpose::Write)?,
+            None => self.connect()?,
         };
         session.limit(TRY_PATIENCE);
         let outcome = self.try_commit(&session, commands);
@@ -143,6 +147,20 @@ impl Thread {
         };
         self.session = Some(session).filter(|_| is_clean);
         outcome
+    }
+
+    /// By now another server may answer at this address, after a fail-over or by mistake: it is looked at as the first was.
+    fn connect(&self) -> Result<Session, Failed> {
+        let session = Session::connect(&self.options, Purpose::Write)?;
+        let refuse = |reason: String| Err(Failed::Before(Gravity::Command, reason));
+        if schema::meta(&session)?.epoch != self.shared.epoch() {
+            return refuse("another store is at the address of the database now".to_owned());
+        }
+        let found = schema::unsafe_settings(&session)?;
+        if !found.is_empty() && !self.allow_unsafe_durability {
+            return refuse(format!("the database now acknowledges before its disk has it: {}", found.join(", ")));
+        }
+        Ok(session)
     }
 
     fn try_commit(&mut self, session: &Session, commands: &mut [Box<dyn Command>]) -> Result<Vec<(Shard, Revision)>, Failed> {

@@ -67,7 +67,7 @@ async fn commands_that_wait_share_a_commit_and_a_bad_one_fails_alone() {
 }
 
 /// The replica's own connection, to hold it back and let it go.
-fn at_replica(url: &str, sql: &str) {
+pub(super) fn at_replica(url: &str, sql: &str) {
     assert!(try_at_replica(url, sql), "{sql}");
 }
 

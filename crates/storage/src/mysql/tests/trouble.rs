@@ -1,5 +1,6 @@
 //! Locks, lost connections and lost answers; and that many at once are the same as one by one.
 
+use super::nodes::at_replica;
 use super::{Database, Held, Lab, admin, connections_to};
 use crate::{Config, Store};
 use skein_domain::body::Body;
@@ -9,9 +10,10 @@ use skein_domain::port::{Append, Appended, MessageStore};
 use skein_domain::{Code, Error};
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use xtask::services::{self, Service};
 
 /// Everything that can be right or wrong about an append, in one order.
 fn script(lab: &Lab) -> Vec<Append> {
@@ -118,6 +120,8 @@ async fn a_writer_killed_while_it_waits_for_a_lock_writes_once() {
 /// Passes everything on, until it is told to keep the answer to the next commit to itself and hang up.
 struct Proxy {
     address: SocketAddr,
+    /// Of links from now on.
+    server: Arc<Mutex<SocketAddr>>,
     is_armed: Arc<AtomicBool>,
 }
 
@@ -125,18 +129,37 @@ impl Proxy {
     fn to(server: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, is_armed) = (listener.local_addr().unwrap(), Arc::new(AtomicBool::new(false)));
-        let armed = is_armed.clone();
+        let server = Arc::new(Mutex::new(server));
+        let (armed, at) = (is_armed.clone(), server.clone());
         std::thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
-                let server = TcpStream::connect(server).unwrap();
+                let server = TcpStream::connect(*at.lock().unwrap()).unwrap();
                 let (client_again, server_again) = (client.try_clone().unwrap(), server.try_clone().unwrap());
                 let armed = armed.clone();
                 std::thread::spawn(move || pass(client, server, &armed));
                 std::thread::spawn(move || pass(server_again, client_again, &AtomicBool::new(false)));
             }
         });
-        Self { address, is_armed }
+        Self { address, server, is_armed }
     }
+
+    /// In front of the server of this database.
+    fn of(database: &mut Database) -> Self {
+        let server = address(&database.config.mysql.url);
+        let proxy = Self::to(server);
+        database.config.mysql.url = database.config.mysql.url.replace(&server.to_string(), &proxy.address.to_string());
+        proxy
+    }
+
+    fn switch(&self, to: SocketAddr) {
+        *self.server.lock().unwrap() = to;
+    }
+}
+
+/// Of `mysql://user@host:port/name`.
+fn address(url: &str) -> SocketAddr {
+    let (_, rest) = url.split_once('@').unwrap();
+    rest.split('/').next().unwrap().parse().unwrap()
 }
 
 fn pass(mut from: TcpStream, mut to: TcpStream, is_armed: &AtomicBool) {
@@ -162,10 +185,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, is_armed: &AtomicBool) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_without_an_answer_is_told_as_unknown_and_the_retry_finds_it() {
     let mut database = Database::new(1);
-    let (_, rest) = database.config.mysql.url.split_once('@').unwrap();
-    let server: SocketAddr = rest.split('/').next().unwrap().parse().unwrap();
-    let proxy = Proxy::to(server);
-    database.config.mysql.url = database.config.mysql.url.replace(&server.to_string(), &proxy.address.to_string());
+    let proxy = Proxy::of(&mut database);
     let lab = Lab::new(database.store()).await;
     let held = Held::new(&lab.store).await;
     let calls: Vec<_> = ["x", "y"].map(|key| lab.store.append(lab.append(key))).into();
@@ -181,6 +201,31 @@ async fn a_commit_without_an_answer_is_told_as_unknown_and_the_retry_finds_it() 
     let again = lab.store.append(lab.append("z")).await.unwrap();
     assert_eq!(again.seq, Seq(4));
     assert_eq!(lab.entries().await.len(), 4, "once, whether or not the first commit arrived");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_the_place_of_the_first_is_looked_at_before_it_is_written_to() {
+    // It acknowledges before its disk has it.
+    let replica = services::require(Service::MariadbReplica).expect("a replica");
+    let mut database = Database::new(1);
+    let (first, second) = (address(&database.config.mysql.url), address(&replica));
+    let proxy = Proxy::of(&mut database);
+    let lab = Lab::new(database.store()).await;
+    let mut other = Config { allow_unsafe_durability: true, ..database.config.clone() };
+    other.mysql.url = format!("{replica}{}", database.name);
+    at_replica(&replica, &format!("CREATE DATABASE {}", database.name));
+    Store::open_mysql(&other).unwrap().close();
+
+    proxy.switch(second);
+    for id in connections_to(&database) {
+        admin(&format!("KILL {id}"));
+    }
+    assert_eq!(lab.store.append(lab.append("x")).await.unwrap_err().code, Code::Busy, "another store");
+    at_replica(&replica, &format!("UPDATE {}.meta SET epoch = {}", database.name, lab.store.epoch().0 as i64));
+    assert_eq!(lab.store.append(lab.append("x")).await.unwrap_err().code, Code::Busy, "one that commits lightly");
+    at_replica(&replica, &format!("DROP DATABASE {}", database.name));
+    proxy.switch(first);
+    assert_eq!(lab.store.append(lab.append("x")).await.unwrap().seq, Seq(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

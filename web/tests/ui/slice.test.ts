@@ -76,6 +76,13 @@ describe("a list that changed", () => {
     expect(keys(carried(list(11, 40), list(1, 50), next, true), next)[1]).toBe(`m${51 + BEHIND_MAX}`);
   });
 
+  test("somebody who fell behind and goes up keeps what is in view, without the hole before it", () => {
+    const next = list(1, 300);
+    const drawn = [...list(2, 60), ...list(269, 300)];
+    expect(keys(carried(drawn, next, next, false), next)).toEqual(["m269", "m300"]);
+    expect(keys(carried([...list(100, 120), ...list(124, 140)], next, next, false), next)).toEqual(["m100", "m140"]);
+  });
+
   test("rows at the edges went: the rest is drawn", () => {
     const next = list(21, 60);
     expect(keys(carried(list(11, 70), list(1, 100), next, false), next)).toEqual(["m21", "m60"]);

@@ -45,7 +45,7 @@ interface Keyed {
  * Where the rows that are `drawn` are in a list that changed, and what comes to them: for a reader who `follows` the end all up
  * to it; else a step, where the end was drawn. Where the first row was drawn, half a step of rows before it: it may get lower by
  * its author's name, and at the very top nothing could make up for it. Beyond the bound the beginning is cut for a reader who
- * follows, else the end.
+ * follows, else the end. Rows before a hole, which somebody who fell behind leaves, go.
  */
 export function carried(
   drawn: readonly Keyed[],
@@ -53,15 +53,24 @@ export function carried(
   next: readonly Keyed[],
   follows: boolean,
 ): Slice {
-  const placeOf = (row: Keyed) => next.findIndex(({ key }) => key === row.key);
-  let first = -1;
-  let last = -1;
-  for (let i = 0; i < drawn.length && first < 0; i++) first = placeOf(drawn[i] as Keyed);
-  for (let i = drawn.length - 1; i >= 0 && last < 0; i--) last = placeOf(drawn[i] as Keyed);
+  const [first, last] = lastRun(drawn, next);
   const behind = next.length - last - 1;
   if (first < 0 || (follows && behind > BEHIND_MAX)) return atEnd(next.length);
   if (follows) return { from: Math.max(first, next.length - FOLLOWED_MAX), to: next.length };
   const from = drawn[0]?.key === old[0]?.key ? Math.max(0, first - STEP / 2) : first;
   const to = last + 1 + (drawn.at(-1)?.key === old.at(-1)?.key ? Math.min(behind, STEP) : 0);
   return { from, to: Math.min(to, from + DRAWN_MAX) };
+}
+
+/** First and last place in `next` of the last drawn rows between which no more than a step of rows is missing; −1: none. */
+function lastRun(drawn: readonly Keyed[], next: readonly Keyed[]): readonly [first: number, last: number] {
+  const places = new Map(next.map(({ key }, at) => [key, at]));
+  let [first, last] = [-1, -1];
+  for (const { key } of drawn) {
+    const at = places.get(key);
+    if (at === undefined) continue;
+    first = first < 0 || at > last + STEP ? at : Math.min(first, at);
+    last = Math.max(last, at);
+  }
+  return [first, last];
 }

@@ -44,7 +44,10 @@ fn all_steps(steps: &mut Steps) -> Result<()> {
         let arguments = ["--engines", engines, "--seeds", SEEDS_ON_ENGINES].map(String::from);
         steps.step("the checker on engines, long", || check::check(&arguments))?;
     }
-    steps.step("the checker finds what is planted", || check::check(&["--self-test".into()]))
+    steps.step("the checker finds what is planted", || check::check(&["--self-test".into()]))?;
+    steps.step("the checker finds what is planted in the pipeline", || {
+        check::check(&["--self-test", "--engines", "all", "--parallel", "4"].map(String::from))
+    })
 }
 
 /// The bounds that are promised of the program people run.

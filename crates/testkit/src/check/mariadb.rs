@@ -63,6 +63,7 @@ impl Mariadb {
         match moment {
             Moment::AtFsync(n) => self.switches.kill_after(n)?,
             Moment::AtAck { fsync_delay_us, .. } => self.switches.delay_fsync(Duration::from_micros(fsync_delay_us))?,
+            Moment::AfterAck { .. } => {}
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ const RACERS: usize = 3;
 const FLOOD_MESSAGES: usize = 16;
 const FLOOD_BYTES: usize = 5_000;
 const ABSENCE_BYTES: usize = 2_500;
+/// By then an acked message has come to everybody, on engines too.
+const ON_ITS_WAY_MS: u64 = 300;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Place {
@@ -69,6 +71,8 @@ pub enum Moment {
     /// As soon as so many acks were heard after the arming. Syncs take `fsync_delay_us` longer, so that an ack that did not
     /// wait for its sync is caught by the cut.
     AtAck { acks: u64, fsync_delay_us: u64 },
+    /// So long after the first ack after the arming: while the message is on its way through relay, log and job.
+    AfterAck { ms: u64 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,24 +167,28 @@ impl Writer {
             self.traffic(30)
         }
         self.steps.extend([Step::AwaitKill(0), Step::Quiet]);
+        if topology == Topology::Split {
+            self.last_words(1);
+        }
         self.newcomers();
         self.corrections();
         self.flood(slow);
         self.long_absence();
         self.races(8);
-        self.steps.push(Step::Arm(1));
+        let last = kills.len() - 1;
+        self.steps.push(Step::Arm(last - 1));
         self.traffic(32);
-        self.steps.extend([Step::AwaitKill(1), Step::Quiet]);
+        self.steps.extend([Step::AwaitKill(last - 1), Step::Quiet]);
         self.coming_and_going();
         self.removal();
-        let last = kills.len() - 1;
         self.steps.push(Step::Arm(last));
         self.traffic(32);
         self.steps.extend([Step::AwaitKill(last), Step::Quiet]);
         Plan { seed: self.seed, topology, cuts_power, slow, kills, steps: self.steps }
     }
 
-    /// The first is in the middle of a commit, the second in the middle of traffic, the third ends the seed.
+    /// The first is in the middle of a commit, the next to last in the middle of traffic, the last ends the seed. Where comet
+    /// lives on, one more leaves a message behind that was acked and is not delivered.
     fn kills(&mut self, topology: Topology) -> Vec<Kill> {
         let at_ack = |rng: &mut Rng, part| {
             let moment = Moment::AtAck { acks: rng.between(5, 25), fsync_delay_us: rng.between(1, 4) * 1_000 };
@@ -190,7 +198,13 @@ impl Writer {
         let second_part = if topology == Topology::Split { Part::Comet } else { Part::Core };
         let second = at_ack(&mut self.rng, second_part);
         let third = at_ack(&mut self.rng, Part::Core);
-        vec![first, second, third]
+        match topology {
+            Topology::AllInOne => vec![first, second, third],
+            Topology::Split => {
+                let moment = Moment::AfterAck { ms: self.rng.between(0, ON_ITS_WAY_MS) };
+                vec![first, Kill { part: Part::Core, moment }, second, third]
+            }
+        }
     }
 
     // === phases ===
@@ -218,7 +232,7 @@ impl Writer {
     }
 
     fn single_messages(&mut self, rounds: u32, topology: Topology) {
-        // Of what a killed core leaves behind, rooms alone hear without connecting anew: see docs/checker.md.
+        // As in `last_words`.
         let places: &[Place] = if topology == Topology::Split { &[Place::Room, Place::Room, Place::Group] } else { &Place::ALL };
         for _ in 0..rounds {
             let place = *self.rng.pick(places);
@@ -230,6 +244,15 @@ impl Writer {
             self.steps.push(Step::Quiet);
         }
         self.try_keys();
+    }
+
+    /// A message with nothing said after it, whose core is killed before, while or after it is delivered. Of what a killed core
+    /// leaves behind, rooms alone hear without connecting anew: see docs/checker.md.
+    fn last_words(&mut self, kill: usize) {
+        let device = self.speaker(Place::Room);
+        self.steps.push(Step::Arm(kill));
+        self.say(device, Place::Room, 0);
+        self.steps.extend([Step::AwaitKill(kill), Step::Quiet]);
     }
 
     fn newcomers(&mut self) {
@@ -461,5 +484,18 @@ mod tests {
             assert!(split.count() >= 12);
         }
         assert!(plans.iter().all(|plan| plan.kills.last().is_some_and(|kill| kill.part == Part::Core)));
+    }
+
+    #[test]
+    fn every_split_plan_kills_the_core_behind_a_last_word() {
+        for plan in (0..200).map(Plan::of).filter(|plan| plan.topology == Topology::Split) {
+            let kill = plan.kills.iter().position(|kill| matches!(kill.moment, Moment::AfterAck { .. })).expect("one");
+            assert_eq!(plan.kills[kill].part, Part::Core);
+            let at = plan.steps.iter().position(|step| *step == Step::Arm(kill)).expect("it is armed");
+            let around = &plan.steps[at - 1..at + 4];
+            let is_alone = |step: &Step| matches!(step, Step::Do { place: Place::Room, act: Act::Send { .. }, .. });
+            assert!(around[0] == Step::Quiet && is_alone(&around[2]), "{around:?}");
+            assert_eq!(around[3..], [Step::AwaitKill(kill), Step::Quiet]);
+        }
     }
 }

@@ -132,8 +132,10 @@ impl Running {
 
 /// Resolves at a moment that the process does not choose itself.
 async fn moment(kill: &Kill, number: usize, controls: &Controls, acks: &mut watch::Receiver<u64>) {
-    let Moment::AtAck { acks: after, .. } = kill.moment else {
-        return std::future::pending().await;
+    let (after, pause) = match kill.moment {
+        Moment::AtFsync(_) => return std::future::pending().await,
+        Moment::AtAck { acks, .. } => (acks, Duration::ZERO),
+        Moment::AfterAck { ms } => (1, Duration::from_millis(ms)),
     };
     let mut armed = controls.armed.subscribe();
     let armed_at = armed.wait_for(|armed| armed.is_some_and(|(kill, _)| kill >= number)).await.map(|armed| *armed);
@@ -141,6 +143,7 @@ async fn moment(kill: &Kill, number: usize, controls: &Controls, acks: &mut watc
     if acks.wait_for(|acks| *acks >= before + after).await.is_err() {
         std::future::pending().await
     }
+    tokio::time::sleep(pause).await;
 }
 
 /// When the core is killed next. A comet has no disk to speak of.
@@ -153,7 +156,7 @@ fn faults(next: Option<Moment>) -> Options {
     match next {
         Some(Moment::AtFsync(k)) => Options { kill_at_fsync: Some(k), ..swift() },
         Some(Moment::AtAck { fsync_delay_us, .. }) => Options { fsync_delay: Duration::from_micros(fsync_delay_us), ..swift() },
-        None => swift(),
+        Some(Moment::AfterAck { .. }) | None => swift(),
     }
 }
 

@@ -18,7 +18,7 @@ const GAP_PATIENCE: Duration = Duration::from_millis(200);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// A request without an answer for so long ends the connection.
-pub const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
+const ANSWER_PATIENCE: Duration = Duration::from_secs(10);
 const SENDS_IN_FLIGHT_MAX: usize = 8;
 const TRIES_MAX: u32 = 200;
 /// Lines of the history kept; older ones are dropped and the drop is told.
@@ -134,11 +134,6 @@ impl Mind {
 
     pub fn is_online(&self) -> bool {
         self.online
-    }
-
-    /// Nothing left to do or to ask, as far as it knows.
-    pub fn is_idle(&self) -> bool {
-        self.outbox.is_empty()
     }
 
     /// What keeps it from being settled.

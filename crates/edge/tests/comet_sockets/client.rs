@@ -11,6 +11,26 @@ use tokio::net::{TcpSocket, TcpStream};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// The next thing that `parse` finds; `None` at the end of the stream.
+pub async fn next_in<T>(
+    stream: &mut (impl AsyncRead + Unpin),
+    buf: &mut BytesMut,
+    parse: impl Fn(&mut BytesMut) -> Option<T>,
+) -> Option<T> {
+    let reading = async {
+        loop {
+            if let Some(found) = parse(buf) {
+                return Some(found);
+            }
+            match stream.read_buf(buf).await {
+                Ok(0) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, reading).await.expect("the server says something or closes")
+}
+
 pub struct Client<S = TcpStream> {
     pub stream: S,
     buf: BytesMut,
@@ -51,19 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
     /// `None` at the end of the stream.
     pub async fn frame(&mut self) -> Option<Frame> {
         let decoder = FrameDecoder::new(Limits { body_bytes_max: 1 << 20 }, Strictness::Skein);
-        tokio::time::timeout(PATIENCE, async {
-            loop {
-                if let Some(frame) = decoder.decode(&mut self.buf).unwrap() {
-                    return Some(frame);
-                }
-                match self.stream.read_buf(&mut self.buf).await {
-                    Ok(0) | Err(_) => return None,
-                    Ok(_) => {}
-                }
-            }
-        })
-        .await
-        .expect("the server says something or closes")
+        next_in(&mut self.stream, &mut self.buf, |buf| decoder.decode(buf).unwrap()).await
     }
 
     pub async fn hear(&mut self) -> Option<(i32, Incoming)> {

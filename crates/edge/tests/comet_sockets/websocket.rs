@@ -252,19 +252,7 @@ impl Raw {
 
     /// Opcode and payload; `None` at the end of the stream.
     pub async fn next(&mut self) -> Option<(u8, Vec<u8>)> {
-        tokio::time::timeout(Duration::from_secs(10), async {
-            loop {
-                if let Some(frame) = parse(&mut self.buf) {
-                    return Some(frame);
-                }
-                match self.stream.read_buf(&mut self.buf).await {
-                    Ok(0) | Err(_) => return None,
-                    Ok(_) => {}
-                }
-            }
-        })
-        .await
-        .expect("the server says something or closes")
+        next_in(&mut self.stream, &mut self.buf, parse).await
     }
 
     /// Payload of the close frame; nothing follows it.

@@ -4,8 +4,10 @@
 //! what came from outside is checked where it turns into a domain type.
 
 pub(super) mod account;
+mod body;
 pub(super) mod contact;
 pub(super) mod conversation;
+mod entry;
 pub(super) mod message;
 mod role;
 pub(super) mod sync;

@@ -4,7 +4,7 @@ use super::account::Profile;
 use super::all;
 use super::contact::{Friend, FriendRequest};
 use super::conversation::{Conversation, MembershipOf};
-use super::message::Entry;
+use super::entry::Entry;
 use serde::Serialize;
 use skein_domain::{command, delivery};
 use utoipa::ToSchema;

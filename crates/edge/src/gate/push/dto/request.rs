@@ -1,19 +1,19 @@
-//! The JSON of the push API. 64-bit numbers are decimal strings on output; counts are numbers.
+//! What is to be pushed.
 //!
 //! **Invariant:** an unknown field is refused: a misspelt `durable` must not turn into a push that is lost.
 
-use super::super::int64::Int64;
-use super::super::problem::Problem;
-use super::key;
+use super::super::super::dto::words;
+use super::super::super::int64::Int64;
+use super::super::key;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use skein_domain::id::{Millis, Uid};
-use skein_domain::live::{self, Audience, GuestKey, LiveMessage, LiveNode, Mid, PushId, PushOutcome, PushRequest, PushTarget, RoomName};
+use skein_domain::live::{self, Audience, GuestKey, LiveMessage, Mid, PushRequest, PushTarget, RoomName};
 use skein_domain::{Code, Error, Result};
-use skein_protocol::{ErrorCode, JsonError, from_strict_json_object};
+use skein_protocol::{JsonError, from_strict_json_object};
 use utoipa::ToSchema;
 
 /// One push. The message is exactly one of `body`, `text` and `base64`.
@@ -59,7 +59,7 @@ pub struct PushBody {
     dry_run: bool,
 }
 
-super::super::dto::words!(
+words!(
     /// `urgent`: before all that wait and are not.
     Priority = live::Priority { Normal, Urgent }
 );
@@ -201,161 +201,4 @@ impl From<Everyone> for Audience {
 
 fn bad(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
     Error::new(Code::BadRequest, message)
-}
-
-/// What became of one push.
-#[derive(Serialize, ToSchema)]
-pub struct Pushed {
-    /// Ask `GET /api/v1/push/{id}` with it.
-    #[schema(example = "01J9Z3K5V8Q2W4E6R8T0Y2U4I6")]
-    pub push_id: PushId,
-    /// Where a durable push was stored, if it was due: one place per user, or the room's.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub stored: Vec<Stored>,
-    /// Connections a dry run would have found. To `all` it is an upper bound: all connections, whatever their platforms, tags
-    /// and accepted operations.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub would_reach: Option<u64>,
-    /// The same had been pushed with this idempotency key; nothing was done now.
-    pub repeated: bool,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct Stored {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<Int64>,
-    pub conversation: Int64,
-    pub seq: Int64,
-}
-
-impl Pushed {
-    pub fn new(push_id: PushId, stored: Vec<live::Stored>, would_reach: Option<u64>, repeated: bool) -> Self {
-        Self { push_id, stored: stored.into_iter().map(Stored::from).collect(), would_reach, repeated }
-    }
-}
-
-impl From<live::Stored> for Stored {
-    fn from(stored: live::Stored) -> Self {
-        Self { user: stored.uid.map(Int64::from), conversation: stored.conversation.into(), seq: stored.seq.into() }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct BatchOutcomes {
-    /// In the order of the pushes; each stands alone.
-    pub outcomes: Vec<Outcome>,
-}
-
-/// Exactly one of these.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    Accepted(Pushed),
-    Refused(Refused),
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct Refused {
-    /// Stable code, as in problems.
-    #[schema(example = "bad_request")]
-    pub code: &'static str,
-    pub detail: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub retry_after_ms: Option<Int64>,
-}
-
-impl From<Error> for Outcome {
-    fn from(error: Error) -> Self {
-        Self::from(Problem::from(error))
-    }
-}
-
-impl From<Problem> for Outcome {
-    fn from(problem: Problem) -> Self {
-        let Problem { code, detail, retry_after_ms, .. } = problem;
-        Self::Refused(Refused { code: ErrorCode::as_str(code), detail: detail.into_owned(), retry_after_ms: retry_after_ms.map(Int64) })
-    }
-}
-
-impl From<PushOutcome> for Outcome {
-    fn from(outcome: PushOutcome) -> Self {
-        match outcome {
-            PushOutcome::Accepted { push, stored, would_reach, repeated } => {
-                Self::Accepted(Pushed::new(push, stored, would_reach, repeated))
-            }
-            PushOutcome::Refused { error } => error.into(),
-        }
-    }
-}
-
-super::super::dto::words!(
-    /// `scheduled`: waits for its time. `waiting`: on its way. `delivered`: put on the queues of whoever was found.
-    /// `expired`: its time to live passed first. `failed`: when its time came, there was nobody or nowhere to store it for.
-    State = live::PushState { Scheduled, Waiting, Delivered, Expired, Failed }
-);
-
-/// What became of a push so far; kept for ten minutes after its last change.
-#[derive(Serialize, ToSchema)]
-pub struct Receipt {
-    pub push_id: PushId,
-    pub state: State,
-    /// Unix milliseconds of the last change.
-    pub at: Int64,
-    /// Connections found.
-    pub found: u64,
-    /// Of them, those on whose queue it was put.
-    pub queued: u64,
-    /// Of them, those whose queue was full.
-    pub dropped: u64,
-}
-
-impl From<live::Receipt> for Receipt {
-    fn from(receipt: live::Receipt) -> Self {
-        let live::Receipt { push, state, at, found, queued, dropped, .. } = receipt;
-        Self { push_id: push, state: state.into(), at: at.into(), found, queued, dropped }
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct RoomCounts {
-    pub rooms: Vec<RoomCount>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct RoomCount {
-    #[schema(example = "live://1000")]
-    pub room: String,
-    pub online: u32,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct Total {
-    pub connections: u64,
-    pub addresses: u64,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct Nodes {
-    pub nodes: Vec<Node>,
-}
-
-/// A node where clients connect.
-#[derive(Serialize, ToSchema)]
-pub struct Node {
-    pub node: String,
-    pub tcp: String,
-    pub websocket: String,
-    pub weight: u32,
-    pub connections: u32,
-    pub addresses: u32,
-    pub draining: bool,
-    /// Unix milliseconds.
-    pub renewed_at: Int64,
-}
-
-impl From<LiveNode> for Node {
-    fn from(node: LiveNode) -> Self {
-        let LiveNode { node, tcp, websocket, weight, connections, addresses, draining, renewed_at } = node;
-        Self { node: node.0, tcp, websocket, weight, connections, addresses, draining, renewed_at: renewed_at.into() }
-    }
 }

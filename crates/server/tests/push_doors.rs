@@ -1,76 +1,33 @@
 //! The push API has two doors, HTTP and gRPC: the same call does the same through both, or fails with the same code.
 
-use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, Response};
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use skein_domain::command::{AccountCommand, AccountReply, Command, Reply};
-use skein_domain::door::{Caller, Connect, Connected, Logic, NodeLoad, Origin};
-use skein_domain::id::{ConnectionRef, Millis, NodeId};
-use skein_domain::live::{GuestCommand, GuestReply, PushCommand, PushOutcome, PushReply, PushState, Pusher, Receipt};
+use skein_domain::id::{Millis, Uid};
+use skein_domain::live::{PushCommand, PushOutcome, PushReply, PushState, Pusher, Receipt};
+use skein_domain::testing::{ScriptedLogic, at_once};
 use skein_domain::trace::Sampling;
-use skein_domain::{Code, Error, Result};
+use skein_domain::{Code, Error};
 use skein_edge::gate::{Config, Gate, push_openapi, push_router};
 use skein_rpc::push_service;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use tower::ServiceExt;
 
 const KEY: &str = "an-api-key-of-32-characters-long";
 const PROTO: &str = include_str!("../../rpc/proto/skein/push.proto");
 
-/// Remembers what reached it, and fails if it is told to.
-#[derive(Default)]
-struct Door {
-    asked: Mutex<Vec<PushCommand>>,
-    fails: Option<Code>,
-}
-
-#[async_trait]
-impl Logic for Door {
-    async fn connect(&self, _: Connect) -> Result<Connected> {
-        Err(Error::internal())
-    }
-
-    async fn disconnect(&self, _: NodeId, _: ConnectionRef) -> Result<()> {
-        Err(Error::internal())
-    }
-
-    async fn renew(&self, _: NodeLoad, _: Vec<ConnectionRef>) -> Result<Vec<ConnectionRef>> {
-        Err(Error::internal())
-    }
-
-    fn call(&self, _: Caller, _: Command) -> BoxFuture<'static, Result<Reply>> {
-        async { Err(Error::internal()) }.boxed()
-    }
-
-    async fn account(&self, _: Origin, _: AccountCommand) -> Result<AccountReply> {
-        Err(Error::internal())
-    }
-
-    async fn guest(&self, _: GuestCommand) -> Result<GuestReply> {
-        Err(Error::internal())
-    }
-
-    async fn push(&self, pusher: Pusher, _: Origin, command: PushCommand) -> Result<PushReply> {
-        if pusher != Pusher::ApiKey(KEY.into()) {
-            return Err(Error::new(Code::Unauthorized, "no such key"));
-        }
-        if command == PushCommand::Prove {
-            return Ok(PushReply::Authorized);
-        }
-        self.asked.lock().unwrap().push(command.clone());
-        match self.fails {
-            Some(code) => Err(Error::new(code, "why").retry_after(1_500)),
-            None => Ok(reply(command)),
-        }
-    }
+/// Fails if it is told to.
+fn door(fails: Option<Code>) -> Arc<ScriptedLogic> {
+    let on_push = at_once(move |command| match fails {
+        Some(code) => Err(Error::new(code, "why").retry_after(1_500)),
+        None => Ok(reply(command)),
+    });
+    Arc::new(ScriptedLogic { pushers: vec![Pusher::ApiKey(KEY.into())], on_push, ..ScriptedLogic::default() })
 }
 
 fn reply(command: PushCommand) -> PushReply {
@@ -78,7 +35,7 @@ fn reply(command: PushCommand) -> PushReply {
     match command {
         PushCommand::Push { requests } => PushReply::Pushed { outcomes: requests.iter().map(accepted).collect() },
         PushCommand::Receipt { push } => {
-            let (app, state, at) = (skein_domain::id::Uid(1), PushState::Delivered, Millis(5));
+            let (app, state, at) = (Uid(1), PushState::Delivered, Millis(5));
             PushReply::Receipt { receipt: Receipt { push, app, state, at, found: 3, queued: 2, dropped: 1 } }
         }
         PushCommand::Total => PushReply::Total { connections: 5, addresses: 2 },
@@ -88,7 +45,7 @@ fn reply(command: PushCommand) -> PushReply {
 }
 
 /// What reached the door, or the code that came back.
-type Outcome = std::result::Result<Vec<PushCommand>, String>;
+type Outcome = Result<Vec<PushCommand>, String>;
 
 /// One call as it is made at each door.
 struct Case {
@@ -101,7 +58,7 @@ struct Case {
 }
 
 impl Case {
-    async fn through_http(&self, door: &Arc<Door>, key: Option<&str>) -> Outcome {
+    async fn through_http(&self, door: &Arc<ScriptedLogic>, key: Option<&str>) -> Outcome {
         let gate = Gate { logic: door.clone(), config: Config::default(), tls: false, mailbox: None, sampling: Sampling::of_share(0.0) };
         let app: Router = push_router(gate);
         let (method, body) = if self.json.is_null() { ("GET", String::new()) } else { ("POST", self.json.to_string()) };
@@ -124,7 +81,7 @@ impl Case {
         if is_failure { Err(answer["code"].as_str().unwrap().into()) } else { outcome(door, refused.as_str().map(str::to_owned)) }
     }
 
-    async fn through_grpc(&self, door: &Arc<Door>, key: Option<&str>) -> Outcome {
+    async fn through_grpc(&self, door: &Arc<ScriptedLogic>, key: Option<&str>) -> Outcome {
         let mut framed = vec![0];
         framed.extend(u32::try_from(self.message.len()).unwrap().to_be_bytes());
         framed.extend(&self.message);
@@ -163,8 +120,8 @@ fn field(message: &[u8]) -> (u8, &[u8]) {
     (message[0], &message[1 + digits..][..length])
 }
 
-fn outcome(door: &Door, refused: Option<String>) -> Outcome {
-    refused.map_or_else(|| Ok(std::mem::take(&mut *door.asked.lock().unwrap())), Err)
+fn outcome(door: &ScriptedLogic, refused: Option<String>) -> Outcome {
+    refused.map_or_else(|| Ok(door.push_commands()), Err)
 }
 
 // === protobuf ===
@@ -289,7 +246,7 @@ fn all() -> Vec<Case> {
 async fn every_call_reaches_logic_alike_or_fails_with_one_code() {
     let mut refused = BTreeSet::new();
     for case in all() {
-        let (http, grpc) = (Arc::new(Door::default()), Arc::new(Door::default()));
+        let (http, grpc) = (door(None), door(None));
         let (by_http, by_grpc) = (case.through_http(&http, Some(KEY)).await, case.through_grpc(&grpc, Some(KEY)).await);
         assert!(by_http == by_grpc, "{} {} {:.200}: {:?} {:?}", case.path, case.query, case.json, brief(&by_http), brief(&by_grpc));
         match by_http {
@@ -300,7 +257,7 @@ async fn every_call_reaches_logic_alike_or_fails_with_one_code() {
     assert_eq!(refused.into_iter().collect::<Vec<_>>(), ["bad_request", "too_large"]);
 }
 
-fn brief(outcome: &Outcome) -> std::result::Result<Vec<String>, String> {
+fn brief(outcome: &Outcome) -> Result<Vec<String>, String> {
     outcome.as_ref().map(|commands| commands.iter().map(|command| serde_json::to_string(command).unwrap()).collect()).map_err(String::clone)
 }
 
@@ -308,11 +265,11 @@ fn brief(outcome: &Outcome) -> std::result::Result<Vec<String>, String> {
 async fn without_a_key_that_is_one_every_call_is_unauthorized_whatever_it_says() {
     for case in all() {
         for key in [None, Some("wrong")] {
-            let door = Arc::new(Door::default());
+            let door = door(None);
             let unauthorized: Outcome = Err("unauthorized".into());
             assert!(case.through_http(&door, key).await == unauthorized, "{} {} {:.200}", case.path, case.query, case.json);
             assert!(case.through_grpc(&door, key).await == unauthorized, "{} {:.200}", case.rpc, case.json);
-            assert!(door.asked.lock().unwrap().is_empty());
+            assert!(door.pushed.lock().unwrap().is_empty());
         }
     }
 }
@@ -322,7 +279,7 @@ async fn what_logic_refuses_has_one_code_at_both() {
     use Code::*;
     for code in [Unauthorized, Forbidden, NotFound, RateLimited, QuotaExceeded, Busy, Unavailable, Timeout, IdempotencyConflict, Internal] {
         for case in questions().into_iter().filter(|case| !case.query.contains("1001") && !case.query.contains('&')) {
-            let door = Arc::new(Door { fails: Some(code), ..Door::default() });
+            let door = door(Some(code));
             let (by_http, by_grpc) = (case.through_http(&door, Some(KEY)).await, case.through_grpc(&door, Some(KEY)).await);
             if by_http != Err("bad_request".to_owned()) {
                 assert_eq!((brief(&by_http), brief(&by_grpc)), (Err(code.as_str().into()), Err(code.as_str().into())), "{}", case.path);

@@ -2,7 +2,6 @@
 
 use super::{ServeArgs, runtime};
 use crate::config::Config;
-use crate::engines::reach;
 use crate::limits::OpenFiles;
 use crate::listeners::{Listener, wanted};
 use crate::terminal::lang::Lang;
@@ -13,6 +12,8 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unicode_width::UnicodeWidthStr;
+
+mod reach;
 
 const DISK_FREE_MIN: u64 = 1 << 30;
 const FSYNC_SLOW: Duration = Duration::from_millis(20);

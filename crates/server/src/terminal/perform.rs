@@ -143,29 +143,13 @@ async fn apply(client: &Client, uid: i64, greeting: &str, lang: Lang) -> Result<
 }
 
 async fn friends(client: &Client) -> Result<Vec<Update>, Error> {
-    let mut friends = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = client.friends(&cursor).await?;
-        friends.extend(page.friends);
-        if page.cursor.is_empty() || friends.len() >= ROWS_MAX {
-            return Ok(vec![Update::Friends(friends)]);
-        }
-        cursor = page.cursor;
-    }
+    let page = |cursor: String| async move { client.friends(&cursor).await.map(|page| (page.friends, page.cursor)) };
+    Ok(vec![Update::Friends(all_pages(page).await?)])
 }
 
 async fn blocked(client: &Client) -> Result<Vec<Update>, Error> {
-    let mut blocked = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = client.blocked(&cursor).await?;
-        blocked.extend(page.friends);
-        if page.cursor.is_empty() || blocked.len() >= ROWS_MAX {
-            return Ok(vec![Update::Blocked(blocked)]);
-        }
-        cursor = page.cursor;
-    }
+    let page = |cursor: String| async move { client.blocked(&cursor).await.map(|page| (page.friends, page.cursor)) };
+    Ok(vec![Update::Blocked(all_pages(page).await?)])
 }
 
 /// The newest ones; what is older was looked at.
@@ -174,15 +158,23 @@ async fn requests(client: &Client) -> Result<Vec<Update>, Error> {
 }
 
 async fn members(client: &Client, conversation: i64) -> Result<Vec<Update>, Error> {
-    let mut members = Vec::new();
-    let mut cursor = String::new();
+    let page = |cursor: String| async move { client.members(conversation, &cursor).await.map(|page| (page.members, page.cursor)) };
+    Ok(vec![Update::Members { conversation, members: all_pages(page).await? }])
+}
+
+/// The rows of `page` after `page`, each asked for with the cursor of the one before; [`ROWS_MAX`] are enough.
+async fn all_pages<Row, Page>(mut page: impl FnMut(String) -> Page) -> Result<Vec<Row>, Error>
+where
+    Page: Future<Output = Result<(Vec<Row>, String), Error>>,
+{
+    let (mut all, mut cursor) = (Vec::new(), String::new());
     loop {
-        let page = client.members(conversation, &cursor).await?;
-        members.extend(page.members);
-        if page.cursor.is_empty() || members.len() >= ROWS_MAX {
-            return Ok(vec![Update::Members { conversation, members }]);
+        let (rows, next) = page(cursor).await?;
+        all.extend(rows);
+        if next.is_empty() || all.len() >= ROWS_MAX {
+            return Ok(all);
         }
-        cursor = page.cursor;
+        cursor = next;
     }
 }
 

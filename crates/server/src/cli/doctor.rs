@@ -1,14 +1,19 @@
 //! `skein doctor`: looks at everything that makes a start fail or a server slow, and says what to do.
+//!
+//! **Invariant:** it changes nothing: no folder is made, and what it writes to measure the disk has no name and is gone with
+//! the process. Where there is no data folder yet, it looks at the place in which the first start would make it.
 
 use super::{ServeArgs, runtime};
 use crate::config::Config;
 use crate::limits::OpenFiles;
 use crate::listeners::{Listener, wanted};
 use crate::terminal::lang::Lang;
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{Access, Mode, OFlags};
+use rustix::io::Errno;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use unicode_width::UnicodeWidthStr;
@@ -90,9 +95,10 @@ fn look(lang: Lang, config: &Config, data: &Path, running: bool) -> Result<Vec<(
             findings.push((name_of(lang, listener), port(lang, address)));
         }
     }
-    findings.push((lang.pick("数据目录", "data folder"), folder(lang, data)));
-    findings.push((lang.pick("磁盘空间", "disk space"), space(lang, data)));
-    findings.push((lang.pick("磁盘速度", "disk speed"), fsync(lang, data)));
+    let place = nearest(data);
+    findings.push((lang.pick("数据目录", "data folder"), folder(lang, data, &place)));
+    findings.push((lang.pick("磁盘空间", "disk space"), space(lang, &place)));
+    findings.push((lang.pick("磁盘速度", "disk speed"), fsync(lang, &place)));
     findings.push((lang.pick("打开文件数", "open files"), open_files(lang)));
     findings.push((lang.pick("时钟", "clock"), clock(lang)));
     findings.push(("tls", tls(lang, config)));
@@ -138,18 +144,34 @@ fn port(lang: Lang, address: SocketAddr) -> Finding {
     }
 }
 
-fn folder(lang: Lang, data: &Path) -> Finding {
-    match crate::folder::ensure(data).and_then(|()| probe(data, |_| Ok(()))) {
-        Ok(()) => Good(format!("{} {}", data.display(), lang.pick("可写", "can be written"))),
+/// What is there of the path to the data folder.
+fn nearest(data: &Path) -> PathBuf {
+    let absolute = std::path::absolute(data).unwrap_or_else(|_| data.to_owned());
+    absolute.ancestors().find(|place| place.exists()).map_or_else(|| PathBuf::from("/"), Path::to_owned)
+}
+
+fn folder(lang: Lang, data: &Path, place: &Path) -> Finding {
+    let good = if data.exists() {
+        lang.pick("可写", "can be written")
+    } else {
+        lang.pick("首次启动时创建", "is made at the first start")
+    };
+    match is_writable(place) {
+        Ok(()) => Good(format!("{} {good}", data.display())),
         Err(error) => {
             let todo = lang.pick("把目录交给此用户，或用 --data 指定别的", "give this user the folder, or name another with --data");
-            Bad(format!("{error:#}"), todo)
+            Bad(format!("{}: {error:#}", place.display()), todo)
         }
     }
 }
 
-fn space(lang: Lang, data: &Path) -> Finding {
-    match rustix::fs::statvfs(data) {
+fn is_writable(folder: &Path) -> Result<()> {
+    ensure!(folder.is_dir(), "is not a folder");
+    Ok(rustix::fs::access(folder, Access::WRITE_OK | Access::EXEC_OK)?)
+}
+
+fn space(lang: Lang, place: &Path) -> Finding {
+    match rustix::fs::statvfs(place) {
         Err(error) => Warn(format!("{}: {error}", lang.pick("未知", "unknown")), lang.pick("用 `df -h` 查看", "look with `df -h`")),
         Ok(stat) => {
             let free = stat.f_bavail * stat.f_frsize;
@@ -162,15 +184,13 @@ fn space(lang: Lang, data: &Path) -> Finding {
 }
 
 /// An ack waits for one fsync: its speed is the floor of every message's latency.
-fn fsync(lang: Lang, data: &Path) -> Finding {
-    const ROUNDS: u32 = 16;
-    let measured = probe(data, |file| {
-        let start = Instant::now();
-        for _ in 0..ROUNDS {
-            file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).context("write and sync")?;
+fn fsync(lang: Lang, place: &Path) -> Finding {
+    let measured = match unnamed(place) {
+        Err(Errno::OPNOTSUPP | Errno::ISDIR) => {
+            return Good(lang.pick("未测：此文件系统没有无名文件", "not measured: this file system has no files without a name").into());
         }
-        Ok(start.elapsed() / ROUNDS)
-    });
+        opened => opened.context("make a file").and_then(sync_time),
+    };
     let each = |each: Duration| format!("{each:.1?} {}", lang.pick("一次同步", "a sync"));
     match measured {
         Err(error) => Bad(format!("{error:#}"), lang.pick("磁盘必须能同步", "the disk must be able to sync")),
@@ -185,12 +205,19 @@ fn fsync(lang: Lang, data: &Path) -> Finding {
     }
 }
 
-fn probe<T>(data: &Path, work: impl FnOnce(&mut std::fs::File) -> Result<T>) -> Result<T> {
-    let path = data.join(format!(".doctor-{}", std::process::id()));
-    let mut file = std::fs::File::create(&path).with_context(|| format!("write {}", path.display()))?;
-    let outcome = work(&mut file);
-    std::fs::remove_file(&path).with_context(|| format!("remove {}", path.display()))?;
-    outcome
+fn sync_time(mut file: std::fs::File) -> Result<Duration> {
+    const ROUNDS: u32 = 16;
+    let start = Instant::now();
+    for _ in 0..ROUNDS {
+        file.write_all(&[0; 4096]).and_then(|()| file.sync_data()).context("write and sync")?;
+    }
+    Ok(start.elapsed() / ROUNDS)
+}
+
+/// The folder does not show it, and nothing is left of it.
+fn unnamed(folder: &Path) -> Result<std::fs::File, Errno> {
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).map(Into::into)
 }
 
 fn open_files(lang: Lang) -> Finding {

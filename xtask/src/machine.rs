@@ -86,6 +86,12 @@ pub fn require_node() -> Result<()> {
     if !is_there("node") || !is_there("npm") {
         install("Node.js with npm is missing (the web client is built and tested with it)", &["nodejs", "npm"])?;
     }
+    look_at_node()
+}
+
+/// Fails unless Node.js and npm are there, and of our time.
+pub fn look_at_node() -> Result<()> {
+    ensure!(is_there("node") && is_there("npm"), "Node.js with npm is missing\n  next: install Node.js {NODE} or newer");
     let told = output_of(Command::new("node").arg("--version"))?;
     let found = told.trim_start_matches('v');
     ensure!(

@@ -6,14 +6,14 @@ use std::time::SystemTime;
 
 use anyhow::Result;
 
-use crate::command::{build_as_tests_do, must_succeed, succeeds, workspace_root};
+use crate::command::{build_as_tests_do, must_succeed, workspace_root};
 use crate::machine;
 use crate::steps::Steps;
 
-/// Builds the client into `web/dist`, from where the server takes it. Without npm the server is built without it.
+/// Builds the client into `web/dist`, from where the server takes it. Without a Node.js for it the server is built without.
 pub fn build() -> Result<()> {
-    if !has_npm() {
-        eprintln!("npm is missing, so this server gets no web client; with Node.js 20.19 or newer, run this again");
+    if let Err(error) = machine::look_at_node() {
+        eprintln!("{error:#}\nso this server gets no web client; with it, run this again");
         return Ok(());
     }
     install()?;
@@ -60,10 +60,6 @@ fn install() -> Result<()> {
     machine::require_node()?;
     // Not `npm ci`: it refuses when a registry lacks an optional package of another platform, which nobody here needs.
     must_succeed(&mut npm(["install", "--no-save"]), "check the network and npm's registry; behind a proxy, `npm config set proxy`")
-}
-
-fn has_npm() -> bool {
-    succeeds(&mut npm(["--version"]))
 }
 
 fn npm<const N: usize>(arguments: [&str; N]) -> Command {

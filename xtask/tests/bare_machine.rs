@@ -34,13 +34,17 @@ impl Machine {
 
     /// What `cargo xtask` says here, and that it fails.
     fn refuses(&self, arguments: &[&str]) -> String {
+        let (succeeds, said) = self.runs(arguments);
+        assert!(!succeeds, "{arguments:?} succeeded:\n{said}");
+        said
+    }
+
+    fn runs(&self, arguments: &[&str]) -> (bool, String) {
         let bin = self.folder.join("bin");
         let mut xtask = Command::new(env!("CARGO_BIN_EXE_xtask"));
         xtask.args(arguments).env("CI", "true").env("PATH", &bin).env("CARGO", bin.join("cargo")).env_remove("RUSTC").env_remove("CC");
         let output = xtask.env("SKEIN_SERVICES", self.folder.join("services")).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success(), "{arguments:?} succeeded:\n{said}");
-        said
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr))
     }
 }
 
@@ -63,6 +67,19 @@ fn an_engine_that_is_missing_fails_and_names_what_installs_it() {
     for (engine, package) in engines {
         let said = machine.refuses(&["services", "up", engine]);
         assert!(said.contains("is missing") && said.contains(&format!("apt-get install {package}")), "{engine}: {said}");
+    }
+}
+
+#[test]
+fn a_server_is_built_without_its_web_client_where_node_is_missing_or_too_old() {
+    let compiling = |name| {
+        let machine = Machine::new(name).with("rustc", "echo rustc 99.0.0").with("cc", "cat > /dev/null");
+        ["cargo", "c++", "make"].into_iter().fold(machine, |machine, program| machine.with(program, "exit 0"))
+    };
+    let old = compiling("old-node").with("npm", "exit 1").with("node", "echo v18.19.0");
+    for (machine, why) in [(compiling("no-node"), "is missing"), (old, "18.19.0 is too old")] {
+        let (succeeds, said) = machine.runs(&["run"]);
+        assert!(succeeds && said.contains(why) && said.contains("no web client"), "{said}");
     }
 }
 

@@ -15,38 +15,41 @@ use std::sync::LazyLock;
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// KEYS: the code, the times of the hour. ARGV: now, most per hour, a unique member, code, its life. 0, or how long to
-/// wait.
-static PUT: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
+/// Counts one more in KEYS[2], or ends the script with how long to wait: at most ARGV[2] in the hour before ARGV[1].
+macro_rules! counted_within_the_hour {
+    () => {
         r"redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[1] - 3600000)
         if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[2]) then
             return redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2] + 3600000 - ARGV[1]
         end
         redis.call('ZADD', KEYS[2], ARGV[1], ARGV[3])
         redis.call('PEXPIRE', KEYS[2], 3600000)
-        redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[4], 'PX', ARGV[5])
+        "
+    };
+}
+
+/// KEYS: the code, the times of the hour. ARGV: now, most per hour, a unique member, code, its life. 0, or how long to
+/// wait.
+static PUT: LazyLock<Script> = LazyLock::new(|| {
+    Script::new(concat!(
+        counted_within_the_hour!(),
+        r"redis.call('SET', KEYS[1], ARGV[1] .. ':' .. ARGV[4], 'PX', ARGV[5])
         return 0",
-    )
+    ))
 });
 
 /// The same for checks. -1 right, -2 wrong, -3 none or too old, or how long to wait.
 static CHECK: LazyLock<Script> = LazyLock::new(|| {
-    Script::new(
-        r"redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[1] - 3600000)
-        if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[2]) then
-            return redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')[2] + 3600000 - ARGV[1]
-        end
-        redis.call('ZADD', KEYS[2], ARGV[1], ARGV[3])
-        redis.call('PEXPIRE', KEYS[2], 3600000)
-        local was = redis.call('GET', KEYS[1])
+    Script::new(concat!(
+        counted_within_the_hour!(),
+        r"local was = redis.call('GET', KEYS[1])
         if not was then return -3 end
         local at, code = string.match(was, '^(%d+):(.*)$')
         if tonumber(at) + ARGV[5] <= tonumber(ARGV[1]) then return -3 end
         if code ~= ARGV[4] then return -2 end
         redis.call('DEL', KEYS[1])
         return -1",
-    )
+    ))
 });
 
 pub struct RedisCodes {

@@ -88,6 +88,45 @@ async fn what_cannot_be_done_says_so_and_how_to_start_a_server() {
 }
 
 #[tokio::test]
+async fn in_chinese_every_heading_help_and_refusal_is_chinese() {
+    let town = Town::of(&["ann"]).start().await;
+    let _connected = town.line("ann").await;
+    let asked = async |arguments: &[&str]| {
+        let mut command = Command::new(program());
+        command.arg("admin").arg("--data").arg(town.data()).args(arguments).env("LC_ALL", "zh_CN.UTF-8").kill_on_drop(true);
+        command.output().await.unwrap()
+    };
+    let ann = town.uid("ann").to_string();
+    let acts: [&[&str]; 9] = [
+        &["key", "create", "app"],
+        &["key", "list"],
+        &["tag", &ann, "vip"],
+        &["notice", "hello"],
+        &["users"],
+        &["stats"],
+        &["connections", &ann],
+        &["audit"],
+        &["disable", &ann],
+    ];
+    for act in acts {
+        let output = asked(act).await;
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && !printed.is_empty(), "{act:?}: {printed}");
+        // A table has its names in the first line, everything else at the beginning of each.
+        let is_table = !matches!(act[0], "stats" | "tag" | "notice" | "disable") && act.get(1) != Some(&"create");
+        let names: Vec<&str> = match is_table {
+            true => printed.lines().next().unwrap().split("  ").map(str::trim).filter(|name| !name.is_empty()).collect(),
+            false => printed.lines().map(|line| line.split_whitespace().next().unwrap()).collect(),
+        };
+        assert!(names.iter().all(|name| !name.is_ascii()), "{act:?}: {names:?}");
+    }
+    let refused = asked(&["disable", "nobody@example.org"]).await;
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("没有找到"), "{refused:?}");
+    let help = asked(&["disable", "--help"]).await;
+    assert!(String::from_utf8_lossy(&help.stdout).contains("其所有会话立即结束"), "{help:?}");
+}
+
+#[tokio::test]
 async fn what_each_connection_of_a_user_is_doing_can_be_read() {
     let town = Town::of(&["ann", "ann/mobile", "bob"]).start().await;
     let states = async || town.admin(Verb::Connections { user: "ann@example.org".into() }).await;

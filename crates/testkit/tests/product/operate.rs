@@ -5,7 +5,7 @@ use crate::town::{Town, program};
 use serde_json::json;
 use skein_server::admin::{Verb, client};
 use skein_testkit::server::{Options, ServerProcess};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use tokio::process::Command;
 
@@ -166,11 +166,15 @@ async fn doctor(data: &Path, settings: &[String]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
+/// In particular: on ports that are free.
+fn listening_nowhere() -> Vec<String> {
+    ["public", "tcp", "push", "admin", "comet_rpc", "logic_rpc"].map(|name| format!("listen.{name}=127.0.0.1:0")).to_vec()
+}
+
 #[tokio::test]
 async fn the_doctor_looks_at_every_port_and_knows_a_running_server() {
     let folder = tempfile::tempdir().unwrap();
-    let free = |name: &str| format!("listen.{name}=127.0.0.1:0");
-    let all_free = ["public", "tcp", "push", "admin", "comet_rpc", "logic_rpc"].map(free).to_vec();
+    let all_free = listening_nowhere();
     let (code, said) = doctor(folder.path(), &all_free).await;
     let serve = format!("serve --data {}`.", folder.path().display());
     assert!(code == Some(0) && said.contains("Ready: ") && said.ends_with(&format!("{serve}\n")), "{said}");
@@ -197,6 +201,33 @@ async fn the_doctor_looks_at_every_port_and_knows_a_running_server() {
     let town = Town::of(&[]).start().await;
     let (code, said) = doctor(town.data(), &[]).await;
     assert!(code == Some(0) && said.contains("already runs") && !said.contains("Ready"), "{said}");
+}
+
+#[tokio::test]
+async fn the_doctor_changes_nothing_on_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = listening_nowhere();
+    let (missing, before) = (folder.path().join("not/yet"), state_of(folder.path()));
+    let (code, said) = doctor(&missing, &settings).await;
+    assert!(code == Some(0) && said.contains("is made at the first start"), "{said}");
+    assert_eq!(state_of(folder.path()), before, "no folder is made");
+
+    let data = folder.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    std::fs::write(data.join("skein.toml"), "").unwrap();
+    let before = state_of(&data);
+    let (code, said) = doctor(&data, &settings).await;
+    assert!(code == Some(0) && said.contains("can be written"), "{said}");
+    assert_eq!(state_of(&data), before);
+
+    let (code, said) = doctor(&data.join("skein.toml"), &settings).await;
+    assert!(code == Some(1) && said.contains("✗"), "a file is no folder: {said}");
+}
+
+/// When the folder was changed, and what is in it.
+fn state_of(folder: &Path) -> (std::time::SystemTime, Vec<PathBuf>) {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    (std::fs::metadata(folder).unwrap().modified().unwrap(), entries.collect())
 }
 
 /// `terminate` asks once; the drain sends everybody away and the folder is free again.

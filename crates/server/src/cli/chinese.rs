@@ -4,7 +4,7 @@
 
 use clap::Command;
 
-/// Commands by their path, arguments behind a point.
+/// Commands by their path, arguments behind a point. As clap does with English ones, the last full stop is not shown.
 const TEXTS: &[(&str, &str)] = &[
     ("skein", "聊天与实时推送，全在一个程序里。"),
     ("skein serve", "运行服务器：所有角色都在本进程，或只运行其中几个。"),
@@ -81,7 +81,7 @@ fn told_at(mut command: Command, path: &str) -> Command {
 }
 
 fn text_at(path: &str) -> Option<&'static str> {
-    TEXTS.iter().find(|(of, _)| *of == path).map(|(_, text)| *text)
+    TEXTS.iter().find(|(of, _)| *of == path).map(|(_, text)| text.trim_end_matches('。'))
 }
 
 #[cfg(test)]

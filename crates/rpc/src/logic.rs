@@ -229,18 +229,22 @@ impl Waiting {
 
 // === the serving side ===
 
-/// Lets other processes reach `logic`, with the secret only.
+/// Lets other processes reach `logic`, with the secret only. Once `ending` is cancelled a command stream takes no more, and
+/// ends when what it has taken is answered: by itself it lasts as long as the process at its other end.
 pub fn logic_service(
     logic: Arc<dyn Logic>,
     secret: Secret,
+    ending: CancellationToken,
 ) -> InterceptedService<LogicServer<impl LogicRpc>, impl tonic::service::Interceptor + Clone> {
-    let server =
-        LogicServer::new(Served { logic }).max_decoding_message_size(MESSAGE_BYTES_MAX).max_encoding_message_size(MESSAGE_BYTES_MAX);
+    let server = LogicServer::new(Served { logic, ending })
+        .max_decoding_message_size(MESSAGE_BYTES_MAX)
+        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     InterceptedService::new(server, Demand(secret))
 }
 
 struct Served {
     logic: Arc<dyn Logic>,
+    ending: CancellationToken,
 }
 
 type Replies = Pin<Box<dyn Stream<Item = Result<proto::Reply, Status>> + Send>>;
@@ -251,7 +255,7 @@ impl LogicRpc for Served {
 
     async fn commands(&self, request: Request<Streaming<proto::Command>>) -> Result<Response<Replies>, Status> {
         let (replies, outgoing) = mpsc::channel(256);
-        tokio::spawn(serve_commands(self.logic.clone(), request.into_inner(), replies));
+        tokio::spawn(serve_commands(self.logic.clone(), request.into_inner(), replies, self.ending.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(outgoing))))
     }
 
@@ -290,6 +294,7 @@ async fn serve_commands(
     logic: Arc<dyn Logic>,
     mut commands: Streaming<proto::Command>,
     replies: mpsc::Sender<Result<proto::Reply, Status>>,
+    ending: CancellationToken,
 ) {
     let mut running = FuturesUnordered::new();
     let mut open = true;
@@ -305,7 +310,8 @@ async fn serve_commands(
             command = commands.message(), if open && running.len() < RUNNING_MAX => match command {
                 Ok(Some(command)) => running.push(run(&logic, command)),
                 _ => open = false,
-            }
+            },
+            () = ending.cancelled(), if open => open = false,
         }
     }
 }

@@ -14,7 +14,9 @@ use skein_domain::{Code, Error, Limits, Result};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret, delivery_service, logic_service};
 use std::sync::{Arc, Mutex};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
 
 // === what stands behind the doors ===
@@ -155,12 +157,17 @@ async fn over_a_pipe() -> Doors {
 
 /// Serves both doors on one end of in-memory pipes; every connection attempt gets a pipe of its own.
 async fn pipe(behind: Arc<Scripted>, demanded: Secret, presented: Secret) -> Peer {
+    pipe_until(CancellationToken::new(), behind, demanded, presented).0
+}
+
+/// Like [`pipe`], to a server that ends, with its own end.
+fn pipe_until(ending: CancellationToken, behind: Arc<Scripted>, demanded: Secret, presented: Secret) -> (Peer, JoinHandle<()>) {
     let (pipes, incoming) = mpsc::channel::<std::io::Result<tokio::io::DuplexStream>>(4);
     let server = Server::builder()
-        .add_service(logic_service(behind.clone(), demanded.clone()))
+        .add_service(logic_service(behind.clone(), demanded.clone(), ending.clone()))
         .add_service(delivery_service(behind, demanded))
-        .serve_with_incoming(ReceiverStream::new(incoming));
-    tokio::spawn(server);
+        .serve_with_incoming_shutdown(ReceiverStream::new(incoming), ending.cancelled_owned());
+    let served = tokio::spawn(async move { server.await.expect("serve") });
     let connector = tower::service_fn(move |_: tonic::transport::Uri| {
         let pipes = pipes.clone();
         async move {
@@ -170,7 +177,7 @@ async fn pipe(behind: Arc<Scripted>, demanded: Secret, presented: Secret) -> Pee
         }
     });
     let channel = Peer::endpoint("http://pipe").unwrap().connect_with_connector_lazy(connector);
-    Peer::from_channel(channel, presented)
+    (Peer::from_channel(channel, presented), served)
 }
 
 // === the contract ===
@@ -295,7 +302,7 @@ async fn without_the_secret_nothing_is_answered() {
 #[tokio::test]
 async fn a_broken_link_leaves_the_outcome_unknown_and_is_built_anew() {
     let behind = Arc::new(Scripted::default());
-    let links: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>> = Arc::default();
+    let links: Arc<Mutex<Vec<JoinHandle<()>>>> = Arc::default();
     let peer = breakable(behind, links.clone()).await;
     let logic = RemoteLogic::new(&peer);
     assert_eq!(logic.call(caller(), Command::Typing { conversation: ConversationId(1) }).await, Ok(Reply::Done));
@@ -308,11 +315,29 @@ async fn a_broken_link_leaves_the_outcome_unknown_and_is_built_anew() {
     assert_eq!(logic.call(caller(), Command::Typing { conversation: ConversationId(3) }).await, Ok(Reply::Done));
 }
 
+/// A stream of commands lasts as long as the process at its other end: whoever ends must not wait for it.
+#[tokio::test]
+async fn a_server_that_ends_answers_what_it_has_taken_and_then_ends_its_streams() {
+    let (behind, ending) = (Arc::<Scripted>::default(), CancellationToken::new());
+    let (peer, served) = pipe_until(ending.clone(), behind.clone(), Secret::new("s"), Secret::new("s"));
+    let logic = RemoteLogic::new(&peer);
+    let taken = logic.call(caller(), Command::Sync { cursor: WAITS.into() });
+    behind.waiting.subscribe().wait_for(|waiting| *waiting == 1).await.unwrap();
+    ending.cancel();
+    behind.go_on.send_replace(true);
+    assert!(matches!(taken.await, Ok(Reply::Sync { .. })));
+    tokio::time::timeout(std::time::Duration::from_secs(5), served).await.expect("it ends although its client lives").expect("ends well");
+}
+
 /// Like [`pipe`], with a task between the ends of each link that can be aborted.
-async fn breakable(behind: Arc<Scripted>, links: Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>) -> Peer {
+async fn breakable(behind: Arc<Scripted>, links: Arc<Mutex<Vec<JoinHandle<()>>>>) -> Peer {
     let (pipes, incoming) = mpsc::channel::<std::io::Result<tokio::io::DuplexStream>>(4);
     let secret = Secret::new("s");
-    tokio::spawn(Server::builder().add_service(logic_service(behind, secret.clone())).serve_with_incoming(ReceiverStream::new(incoming)));
+    tokio::spawn(
+        Server::builder()
+            .add_service(logic_service(behind, secret.clone(), CancellationToken::new()))
+            .serve_with_incoming(ReceiverStream::new(incoming)),
+    );
     let connector = tower::service_fn(move |_: tonic::transport::Uri| {
         let (pipes, links) = (pipes.clone(), links.clone());
         async move {

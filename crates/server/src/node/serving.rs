@@ -123,8 +123,10 @@ impl Serving<'_> {
     /// The Logic door, and goim's.
     fn commands(&mut self, bound: &mut Bound) -> Result<()> {
         if let Some(listener) = bound.take(Listener::LogicRpc) {
-            let server = self.rpc_server()?.add_service(logic_service(self.logic.clone(), self.site.secret.clone()));
-            self.rpc("logic rpc", listener, server, self.components.core.clone());
+            let ending = self.components.core.clone();
+            let service = logic_service(self.logic.clone(), self.site.secret.clone(), ending.clone());
+            let server = self.rpc_server()?.add_service(service);
+            self.rpc("logic rpc", listener, server, ending);
         }
         if let Some(listener) = bound.take(Listener::GoimLogicRpc) {
             let server = goim_server().add_service(goim_logic_service(self.logic.clone()));

@@ -47,5 +47,6 @@ pub const METRICS: &[Metric] = &[
     gauge("skein_kafka_lag_records", "topic partition", "Records in Kafka that the job is not done with"),
     gauge("skein_kafka_partitions", "topic", "Partitions this node's job has"),
     counter("skein_kafka_rebalances_total", "topic", "Changes of the partitions this node's job has"),
+    counter("skein_kafka_rejoins_total", "topic", "Times this node's job was put out of its group and joined it again"),
     gauge("skein_kafka_queued_bytes", "topic", "Bytes waiting in the producer"),
 ];

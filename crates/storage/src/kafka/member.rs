@@ -2,19 +2,21 @@
 //!
 //! **Invariant:** places are committed by hand, and only those that were reported as finished.
 //!
+//! Put out of the group, a member comes back by itself, without its name, for which it was put out: so it can put out nobody.
+//!
 //! **Bound:** reports are gathered for [`COMMIT_EVERY`]; a crash repeats what was finished since.
 
 use super::context::{Context, STATISTICS_MS};
 use super::{Config, OpenError, failed};
 use futures_util::FutureExt;
-use rdkafka::TopicPartitionList;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::OwnedMessage;
-use rdkafka::topic_partition_list::Offset;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use skein_domain::{Code, Error, Result};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 
@@ -31,7 +33,8 @@ const LEAVE_LOOKS: u32 = 50;
 const LEAVE_EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct Member {
-    pub(super) consumer: Arc<StreamConsumer<Context>>,
+    consumer: RwLock<Arc<StreamConsumer<Context>>>,
+    client: ClientConfig,
     topic: String,
     finished: Mutex<Finished>,
     /// While nothing is to be taken: what came all the same.
@@ -64,22 +67,25 @@ impl Member {
         for (name, value) in settings {
             client.set(name, value);
         }
-        let consumer: StreamConsumer<Context> = client.create_with_context(Context::of(topic))?;
-        consumer.subscribe(&[topic])?;
-        Ok(Self { consumer: Arc::new(consumer), topic: topic.to_owned(), finished: Mutex::default(), held: Mutex::default() })
+        let consumer = RwLock::new(Arc::new(begin(&client, topic)?));
+        Ok(Self { consumer, client, topic: topic.to_owned(), finished: Mutex::default(), held: Mutex::default() })
+    }
+
+    pub(super) fn consumer(&self) -> Arc<StreamConsumer<Context>> {
+        self.consumer.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is there now, or comes within a second, at most `limit`. What the client tells of its links in between is no
     /// reason to stop: it mends them by itself.
     pub(super) async fn next<T>(&self, limit: usize, read: impl Fn(&OwnedMessage) -> T) -> Result<Vec<T>> {
-        self.fail_if_out()?;
+        let consumer = self.member_of_the_group()?;
         self.commit_if_due();
         let until = Instant::now() + POLL;
-        let mut records: Vec<T> = self.take_held()?.iter().map(&read).collect();
+        let mut records: Vec<T> = self.take_held(&consumer)?.iter().map(&read).collect();
         while records.len() < limit {
-            let received = match self.consumer.recv().now_or_never() {
+            let received = match consumer.recv().now_or_never() {
                 Some(received) => received,
-                None if records.is_empty() => match tokio::time::timeout_at(until.into(), self.consumer.recv()).await {
+                None if records.is_empty() => match tokio::time::timeout_at(until.into(), consumer.recv()).await {
                     Ok(received) => received,
                     Err(_) => break,
                 },
@@ -101,15 +107,15 @@ impl Member {
     /// Takes nothing for a second, and hears what the client has to say: whoever does not poll is put out of the group after
     /// a while.
     pub(super) async fn hold(&self) -> Result<()> {
-        self.fail_if_out()?;
+        let consumer = self.member_of_the_group()?;
         self.commit_if_due();
-        let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
+        let mine = consumer.assignment().map_err(|error| failed(&error))?;
         // First: whatever comes of pausing, taking again resumes.
         self.held().get_or_insert_default();
-        self.consumer.pause(&mine).map_err(|error| failed(&error))?;
-        self.consumer.context().set_held(true);
-        self.measure(mine).await;
-        match tokio::time::timeout(POLL, self.consumer.recv()).await {
+        consumer.pause(&mine).map_err(|error| failed(&error))?;
+        consumer.context().set_held(true);
+        measure(consumer.clone(), mine).await;
+        match tokio::time::timeout(POLL, consumer.recv()).await {
             // Of a partition that came just now.
             Ok(Ok(message)) => self.held().get_or_insert_default().push(message.detach()),
             Ok(Err(error)) => told(&error),
@@ -118,29 +124,13 @@ impl Member {
         Ok(())
     }
 
-    /// The client's own statistics know of new records by fetching them, which it does not now.
-    async fn measure(&self, mine: TopicPartitionList) {
-        let consumer = self.consumer.clone();
-        let asking = tokio::task::spawn_blocking(move || {
-            for place in consumer.committed_offsets(mine, ASK)?.elements() {
-                let (low, high) = consumer.fetch_watermarks(place.topic(), place.partition(), ASK)?;
-                let done = place.offset().to_raw().filter(|offset| *offset >= low).unwrap_or(low);
-                consumer.context().measured(place.partition(), high - done);
-            }
-            Ok::<_, KafkaError>(())
-        });
-        if let Ok(Err(error)) = asking.await {
-            told(&error);
-        }
-    }
-
     /// What came while nothing was to be taken; from now on more is.
-    fn take_held(&self) -> Result<Vec<OwnedMessage>> {
+    fn take_held(&self, consumer: &StreamConsumer<Context>) -> Result<Vec<OwnedMessage>> {
         let mut held = self.held();
         if held.is_some() {
-            let mine = self.consumer.assignment().map_err(|error| failed(&error))?;
-            self.consumer.resume(&mine).map_err(|error| failed(&error))?;
-            self.consumer.context().set_held(false);
+            let mine = consumer.assignment().map_err(|error| failed(&error))?;
+            consumer.resume(&mine).map_err(|error| failed(&error))?;
+            consumer.context().set_held(false);
         }
         Ok(held.take().unwrap_or_default())
     }
@@ -149,21 +139,35 @@ impl Member {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Another took this node's name, or the brokers will not have it: it gets nothing any more.
-    fn fail_if_out(&self) -> Result<()> {
-        match self.consumer.client().fatal_error() {
-            Some((_, reason)) => Err(Error::new(Code::Unavailable, format!("kafka: out of the group: {reason}"))),
-            None => Ok(()),
+    /// Another took this node's name, or brokers that lost their memory of it hold it for another: as it is it would get
+    /// nothing any more. What was taken and not reported comes again, here or elsewhere.
+    fn member_of_the_group(&self) -> Result<Arc<StreamConsumer<Context>>> {
+        let consumer = self.consumer();
+        let Some((_, reason)) = consumer.client().fatal_error() else { return Ok(consumer) };
+        let mut current = self.consumer.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, &consumer) {
+            return Ok(current.clone());
         }
+        metrics::counter!("skein_kafka_rejoins_total", "topic" => self.topic.clone()).increment(1);
+        let mut nameless = self.client.clone();
+        *current = Arc::new(begin(nameless.remove("group.instance.id"), &self.topic).map_err(|error| failed(&error))?);
+        drop(current);
+        (*self.held(), *self.reports()) = (None, Finished::default());
+        let_go(consumer);
+        Err(Error::new(Code::Unavailable, format!("kafka: out of the group, and joining it again without a name: {reason}")))
     }
 
     pub(super) fn finished(&self, partition: i32, next: i64) {
-        self.finished.lock().unwrap_or_else(PoisonError::into_inner).next.insert(partition, next);
+        self.reports().next.insert(partition, next);
         self.commit_if_due();
     }
 
+    fn reports(&self) -> MutexGuard<'_, Finished> {
+        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn commit_if_due(&self) {
-        let mut finished = self.finished.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut finished = self.reports();
         if finished.committed_at.is_none_or(|at| at.elapsed() >= COMMIT_EVERY) {
             self.commit(&mut finished);
         }
@@ -180,7 +184,8 @@ impl Member {
     }
 
     fn try_commit(&self, finished: BTreeMap<i32, i64>) -> KafkaResult<()> {
-        let mine = self.consumer.assignment()?;
+        let consumer = self.consumer();
+        let mine = consumer.assignment()?;
         let mut places = TopicPartitionList::new();
         for (partition, next) in finished {
             // What has gone to another member is that one's to report.
@@ -188,7 +193,28 @@ impl Member {
                 places.add_partition_offset(&self.topic, partition, Offset::Offset(next))?;
             }
         }
-        if places.count() == 0 { Ok(()) } else { self.consumer.commit(&places, CommitMode::Async) }
+        if places.count() == 0 { Ok(()) } else { consumer.commit(&places, CommitMode::Async) }
+    }
+}
+
+fn begin(client: &ClientConfig, topic: &str) -> KafkaResult<StreamConsumer<Context>> {
+    let consumer: StreamConsumer<Context> = client.create_with_context(Context::of(topic))?;
+    consumer.subscribe(&[topic])?;
+    Ok(consumer)
+}
+
+/// The client's own statistics know of new records by fetching them, which it does not now.
+async fn measure(consumer: Arc<StreamConsumer<Context>>, mine: TopicPartitionList) {
+    let asking = tokio::task::spawn_blocking(move || {
+        for place in consumer.committed_offsets(mine, ASK)?.elements() {
+            let (low, high) = consumer.fetch_watermarks(place.topic(), place.partition(), ASK)?;
+            let done = place.offset().to_raw().filter(|offset| *offset >= low).unwrap_or(low);
+            consumer.context().measured(place.partition(), high - done);
+        }
+        Ok::<_, KafkaError>(())
+    });
+    if let Ok(Err(error)) = asking.await {
+        told(&error);
     }
 }
 
@@ -206,12 +232,15 @@ impl Drop for Member {
     fn drop(&mut self) {
         let mut finished = std::mem::take(self.finished.get_mut().unwrap_or_else(PoisonError::into_inner));
         self.commit(&mut finished);
-        let consumer = self.consumer.clone();
-        match Handle::try_current() {
-            // Its threads do not wait for brokers; its end waits for those that do.
-            Ok(runtime) => drop(runtime.spawn_blocking(move || leave(&consumer))),
-            Err(_) => leave(&consumer),
-        }
+        let_go(self.consumer());
+    }
+}
+
+fn let_go(consumer: Arc<StreamConsumer<Context>>) {
+    match Handle::try_current() {
+        // Its threads do not wait for brokers; its end waits for those that do.
+        Ok(runtime) => drop(runtime.spawn_blocking(move || leave(&consumer))),
+        Err(_) => leave(&consumer),
     }
 }
 

@@ -78,7 +78,7 @@ async fn finish(config: &Config, source: &KafkaSource, records: &[Consumed]) {
         loop {
             // Gathered reports leave with the next poll.
             assert!(source.next(1).await.expect("next").is_empty());
-            let known = source.member.consumer.committed(Duration::from_secs(5)).expect("committed");
+            let known = source.member.consumer().committed(Duration::from_secs(5)).expect("committed");
             let at = |partition: i32| known.find_partition(&config.topic, partition).and_then(|found| found.offset().to_raw());
             if next.iter().all(|(partition, next)| at(*partition) == Some(*next)) {
                 return;
@@ -159,7 +159,7 @@ async fn two_members_share_and_one_takes_over() {
         loop {
             let (a, b) = tokio::join!(first.next(1), second.next(1));
             assert!(a.expect("next").is_empty() && b.expect("next").is_empty());
-            let count = |source: &KafkaSource| source.member.consumer.assignment().expect("assignment").count();
+            let count = |source: &KafkaSource| source.member.consumer().assignment().expect("assignment").count();
             if (count(&first), count(&second)) == (3, 3) {
                 return;
             }

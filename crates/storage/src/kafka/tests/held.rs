@@ -7,7 +7,7 @@ use skein_domain::port::{LogBus, LogSource};
 use std::collections::BTreeSet;
 
 fn partitions(source: &KafkaSource) -> usize {
-    source.member.consumer.assignment().expect("assignment").count()
+    source.member.consumer().assignment().expect("assignment").count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -154,7 +154,7 @@ async fn a_member_leaves_without_holding_up_its_runtime() {
     let source = KafkaSource::open(&config, "one").await.expect("source");
     KafkaBus::open(&config).await.expect("bus").publish(vec![message(0, None)]).await.expect("publish");
     read(&source, 1).await;
-    let has_left = Arc::downgrade(&source.member.consumer);
+    let has_left = Arc::downgrade(&source.member.consumer());
     drop(source);
     assert!(has_left.strong_count() > 0, "it leaves while others run");
     let left = async {
@@ -163,4 +163,21 @@ async fn a_member_leaves_without_holding_up_its_runtime() {
         }
     };
     tokio::time::timeout(PATIENCE, left).await.expect("it ends");
+}
+
+/// As after brokers that lost their memory of a member: its own name is then somebody else's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_is_put_out_of_the_group_joins_it_again() {
+    let config = config();
+    let bus = KafkaBus::open(&config).await.expect("bus");
+    let first = KafkaSource::open(&config, "one").await.expect("source");
+    bus.publish(vec![message(0, None)]).await.expect("publish");
+    read(&first, 1).await;
+    let second = KafkaSource::open(&config, "one").await.expect("source of the same name");
+    read(&second, 1).await;
+    let told = async { while first.next(1).await.is_ok() {} };
+    tokio::time::timeout(PATIENCE, told).await.expect("put out");
+    drop(second);
+    bus.publish(vec![message(ROOMS, None)]).await.expect("publish");
+    assert_eq!(read(&first, 2).await.len(), 2, "what nobody had finished, and what is new");
 }

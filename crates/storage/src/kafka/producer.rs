@@ -75,7 +75,7 @@ impl<'a> Batch<'a> {
         Self { producer, reports: VecDeque::new(), looks_left: None }
     }
 
-    /// `busy`: there is no room for the first.
+    /// `busy`: there is no room for the first, so none is queued.
     pub(super) async fn queue(&mut self, record: FutureRecord<'_, [u8], [u8]>) -> Result<()> {
         let mut record = record;
         loop {
@@ -100,12 +100,14 @@ impl<'a> Batch<'a> {
         if let Some(first) = self.reports.pop_front() {
             return reported(first.await);
         }
-        let looks = self.looks_left.and_then(|looks| looks.checked_sub(1));
-        if looks.is_none() {
+        let Some(looks) = self.looks_left else {
             return Err(Error::new(Code::Busy, "too many records wait for the log").retry_after(BUSY_RETRY_MS));
-        }
+        };
+        let Some(looks) = looks.checked_sub(1) else {
+            return Err(Error::new(Code::Unavailable, "kafka: no room in time for all that go together"));
+        };
         // What is acked leaves the queue a moment later.
-        self.looks_left = looks;
+        self.looks_left = Some(looks);
         tokio::time::sleep(ROOM_EVERY).await;
         Ok(())
     }

@@ -21,6 +21,8 @@ const DATA_DEFAULT: &str = "data";
 /// As in sysexits.h: configuration error, and software error.
 const EXIT_CONFIG: u8 = 78;
 const EXIT_FAILURE: u8 = 70;
+/// What a shell reports of a program that SIGPIPE has ended.
+const EXIT_BROKEN_PIPE: u8 = 141;
 
 /// Chat and real-time push in one binary.
 #[derive(Parser)]
@@ -96,7 +98,11 @@ pub struct AdminArgs {
 }
 
 pub fn main() -> ExitCode {
-    let outcome = match parse().command {
+    let command = parse().command;
+    if !matches!(command, Command::Serve(_)) {
+        end_when_nobody_reads();
+    }
+    let outcome = match command {
         Command::Serve(args) => serve::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Demo(args) => demo::run(args),
@@ -114,6 +120,18 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is::<BadConfiguration>() { EXIT_CONFIG } else { EXIT_FAILURE })
         }
     }
+}
+
+/// As other programs do in a pipe whose reader has had enough, such as `head`: `println!` would panic.
+fn end_when_nobody_reads() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let said = panic.payload_as_str().unwrap_or_default();
+        if said.starts_with("failed printing to stdout") && said.contains("Broken pipe") {
+            std::process::exit(EXIT_BROKEN_PIPE.into());
+        }
+        usual(panic);
+    }));
 }
 
 fn parse() -> Cli {

@@ -224,3 +224,12 @@ async fn a_newcomer_registers_in_the_terminal() {
     alone.arg("--json");
     Tail::start(alone).await;
 }
+
+#[tokio::test]
+async fn a_reader_who_has_had_enough_ends_a_command_without_a_word() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let command = skein().args(["docs", "metrics"]).stdout(writer).stderr(Stdio::piped()).spawn().expect("skein runs");
+    let output = command.wait_with_output().await.expect("it ends");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(141), ""));
+}

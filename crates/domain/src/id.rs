@@ -56,6 +56,9 @@ impl Generation {
 
 impl Seq {
     pub const ZERO: Seq = Seq(0);
+    /// The largest a client can name exactly. As the end of a range: whatever there is.
+    pub const MAX: Seq = Seq((1 << 53) - 1);
+
     pub fn next(self) -> Seq {
         Seq(self.0 + 1)
     }

@@ -13,15 +13,13 @@ use skein_domain::id::{ConversationId, Seq, Uid};
 use skein_domain::port::MessageStore;
 use std::collections::BTreeSet;
 
-/// Largest seq a client can name exactly.
-const SEQ_MAX: Seq = Seq((1 << 53) - 1);
 const REPLAYED_MAX: u32 = 5_000;
 /// Entries read at once.
 const REPLAY_READ: u32 = 250;
 
 /// First and last seq `me` may see; not clipped to the head.
 pub(crate) fn range(me: &Member) -> (Seq, Seq) {
-    (me.visible_from, until(me).unwrap_or(SEQ_MAX))
+    (me.visible_from, until(me).unwrap_or(Seq::MAX))
 }
 
 pub(crate) fn sees(me: &Member, seq: Seq) -> bool {

@@ -18,13 +18,14 @@ pub(crate) struct Replica {
 }
 
 impl Store {
-    /// Reads of the conversation what lies at or before `to`: from the replica if it has all of it, else from the primary.
+    /// Reads of the conversation what lies at or before `to`: from the replica if it has all of it, else from the primary, which
+    /// alone knows what there is.
     pub(super) async fn read_log<T, F>(&self, conversation: ConversationId, to: Seq, read: F) -> Result<T>
     where
         T: Send + 'static,
         F: Fn(&dyn Sql) -> Outcome<T> + Clone + Send + 'static,
     {
-        let Some(replica) = self.replica() else { return self.readers().read(read).await };
+        let Some(replica) = self.replica().filter(|_| to < Seq::MAX) else { return self.readers().read(read).await };
         let (wrote, revision) = replica.recent.needed(conversation, shard_of(conversation.0, self.shared().shards()));
         let needed = (to.max(wrote), revision);
         let read_again = read.clone();

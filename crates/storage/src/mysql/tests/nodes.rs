@@ -109,6 +109,7 @@ async fn a_replica_serves_logs_and_never_hides_what_was_just_written() {
         tokio::time::sleep(Duration::from_millis(20)).await;
         try_at_replica(&replica, &mark);
     }
+    assert_ne!(store.history(group, history(Seq::MAX)).await.unwrap().floor, Seq(77), "what there is the primary knows");
 
     at_replica(&replica, "STOP SLAVE SQL_THREAD");
     let recall = Append { event: EntryEvent::Recalled { target: said.seq }, ..lab.append("recall") };

@@ -22,7 +22,11 @@ export interface QuoteSource {
 
 export class Quotes {
   private readonly known = new Map<number, Known>();
+  /** To be looked for. */
   private readonly wanted = new Set<number>();
+  /** Looked for, and not found yet: from when that begins until it is known, or wanted again with the next connection. */
+  private readonly waiting = new Set<number>();
+  private isLooking = false;
 
   constructor(private readonly source: QuoteSource) {}
 
@@ -44,31 +48,49 @@ export class Quotes {
   }
 
   online(): void {
-    if (this.wanted.size > 0) void this.resolve().catch(() => undefined);
+    for (const seq of this.waiting) this.wanted.add(seq);
+    this.waiting.clear();
+    this.look();
   }
 
   private want(seq: number): void {
-    if (this.wanted.has(seq)) return;
+    if (this.wanted.has(seq) || this.waiting.has(seq)) return;
     this.wanted.add(seq);
-    if (this.wanted.size === 1) queueMicrotask(() => void this.resolve().catch(() => undefined));
+    this.look();
   }
 
+  /** For all lines that are drawn at once together. */
+  private look(): void {
+    if (this.isLooking) return;
+    this.isLooking = true;
+    queueMicrotask(async () => {
+      try {
+        while (this.wanted.size > 0) await this.resolve();
+      } finally {
+        this.isLooking = false;
+      }
+    });
+  }
+
+  /** What is not kept here waits while off line, as does what the server did not tell. */
   private async resolve(): Promise<void> {
     const seqs = [...this.wanted];
-    for (const { seq, message } of await this.source.kept(seqs)) if (message) this.learn(seq, quoteOf(message));
+    this.wanted.clear();
+    for (const seq of seqs) this.waiting.add(seq);
+    const kept = await this.source.kept(seqs).catch(() => []);
+    for (const { seq, message } of kept) if (message) this.learn(seq, quoteOf(message));
     this.source.changed();
     for (const seq of seqs) {
-      if (!this.wanted.has(seq) || !this.source.isOnline) continue;
-      const state = await this.source.fetch(seq);
-      this.learn(seq, state ? quoteOf(state) : "missing");
+      if (!this.waiting.has(seq) || !this.source.isOnline) continue;
+      const fetched = this.source.fetch(seq).then((state) => this.learn(seq, state ? quoteOf(state) : "missing"));
+      await fetched.catch(() => undefined);
     }
     this.source.changed();
-    // What stays is asked for again when its line is shown anew, or with the next connection.
-    if (this.source.isOnline) this.wanted.clear();
   }
 
   private learn(seq: number, quote: Known): void {
     this.known.set(seq, quote);
+    this.waiting.delete(seq);
     this.wanted.delete(seq);
   }
 }

@@ -7,6 +7,7 @@
 //! one writes, the others read.
 //! **Invariant:** a server whose commits do not survive a power cut is refused.
 
+mod address;
 mod batch;
 mod keeper;
 mod schema;
@@ -24,10 +25,10 @@ use crate::sql::shared::Shared;
 use crate::sql::writer::Writer;
 use crate::sql::{Parts, Store};
 use crate::{Config, MySqlConfig, OpenError};
+use address::Address;
 use keeper::Keeper;
 use session::{Purpose, Session};
 use sqlx::mysql::MySqlConnectOptions;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,17 +42,39 @@ impl Store {
         if config.shards == 0 || config.shards > Config::SHARDS_MAX {
             return Err(OpenError::Shards(config.shards));
         }
-        let config = config.clone();
-        // Connections are opened by threads without an async runtime, and the caller's may have one.
-        let opening = std::thread::Builder::new().name("store-open".into()).spawn(move || open(&config))?;
-        opening.join().unwrap_or_else(|_| Err(OpenError::Engine("opening the database panicked".to_owned())))
+        apart(config, open)
     }
+
+    /// Whether [`Self::open_mysql`] would find the server usable. Changes nothing there. Blocks, for seconds at most.
+    pub fn look_at_mysql(config: &Config) -> Result<(), OpenError> {
+        apart(config, |config| {
+            let session = Address::primary(&config.mysql)?.log_in(Purpose::Read)?;
+            check_durability(&session, config)?;
+            schema::check_known(&session)
+        })
+    }
+
+    /// Whether the replica, if there is one, lets the store in, which opens without it all the same. Changes nothing there.
+    /// Blocks, for seconds at most.
+    pub fn look_at_replica(config: &Config) -> Result<(), OpenError> {
+        apart(config, |config| match Address::replica(&config.mysql)? {
+            Some(replica) => replica.log_in(Purpose::Read).map(drop),
+            None => Ok(()),
+        })
+    }
+}
+
+/// Connections are opened by threads without an async runtime, and the caller's may have one.
+fn apart<T: Send + 'static>(config: &Config, work: fn(&Config) -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let config = config.clone();
+    let opening = std::thread::Builder::new().name("store-open".into()).spawn(move || work(&config))?;
+    opening.join().unwrap_or_else(|_| Err(OpenError::Engine("opening the database panicked".to_owned())))
 }
 
 fn open(config: &Config) -> Result<Store, OpenError> {
     let mysql = &config.mysql;
-    let options = options(&mysql.url)?;
-    let session = Session::connect(&options, Purpose::Write)?;
+    let primary = Address::primary(mysql)?;
+    let session = primary.log_in(Purpose::Write)?;
     check_durability(&session, config)?;
     schema::migrate(&session, config.shards)?;
     let meta = schema::meta(&session)?;
@@ -60,11 +83,11 @@ fn open(config: &Config) -> Result<Store, OpenError> {
     }
 
     let shared = Arc::new(Shared::new(meta.epoch, schema::positions(&session)?));
-    let readers = pool("readers", options.clone(), mysql.readers(), mysql);
+    let readers = pool("readers", primary.options.clone(), mysql.readers(), mysql);
     readers.fill(mysql.connections_min.into())?;
     let replica = replica(mysql)?;
     let queue = Arc::new(Queue::new());
-    let thread = writer::start(options, session, queue.clone(), shared.clone(), config.allow_unsafe_durability)?;
+    let thread = writer::start(primary.options, session, queue.clone(), shared.clone(), config.allow_unsafe_durability)?;
     let pools = std::iter::once(&readers).chain(&replica).cloned().collect();
     let keeper = Keeper::start(pools, mysql)?;
     let parts = Parts { writer: Writer::new(queue), readers, replica, shared, look_every: Some(LOOK_EVERY) };
@@ -77,15 +100,6 @@ fn open(config: &Config) -> Result<Store, OpenError> {
     Ok(Store::running(parts, ending))
 }
 
-fn options(url: &str) -> Result<MySqlConnectOptions, OpenError> {
-    // The driver's error could repeat the password.
-    let options = MySqlConnectOptions::from_str(url).map_err(|_| OpenError::Url)?;
-    if options.get_database().is_none_or(str::is_empty) {
-        return Err(OpenError::Url);
-    }
-    Ok(options.charset("utf8mb4").collation("utf8mb4_bin"))
-}
-
 fn pool(name: &'static str, options: MySqlConnectOptions, most: usize, config: &MySqlConfig) -> Readers {
     let bounds = Bounds { name, most, wait: Duration::from_millis(config.wait_ms), read: READ_MAX, trusted_for: config.keep_alive() };
     Readers::new(Box::new(Server(options)), bounds)
@@ -93,10 +107,8 @@ fn pool(name: &'static str, options: MySqlConnectOptions, most: usize, config: &
 
 /// A replica that is away at the start may come back: its reads go to the primary meanwhile.
 fn replica(config: &MySqlConfig) -> Result<Option<Readers>, OpenError> {
-    if config.replica_url.is_empty() {
-        return Ok(None);
-    }
-    Ok(Some(pool("replica", options(&config.replica_url)?, config.readers(), config)))
+    let replica = Address::replica(config)?;
+    Ok(replica.map(|replica| pool("replica", replica.options, config.readers(), config)))
 }
 
 fn check_durability(session: &Session, config: &Config) -> Result<(), OpenError> {

@@ -35,12 +35,8 @@ pub(super) fn migrate(session: &Session, shards: u16) -> Result<(), OpenError> {
 
 fn migrate_alone(session: &Session, shards: u16) -> Result<(), OpenError> {
     session.control("CREATE TABLE IF NOT EXISTS schema_step (id INT PRIMARY KEY, done INT NOT NULL) ENGINE = InnoDB")?;
-    let steps: Vec<&'static str> = MIGRATIONS.iter().flat_map(|migration| statements(migration)).collect();
-    let found: u32 = one(session, "SELECT done FROM schema_step WHERE id = 1", &[], |row| row.get(0))?.unwrap_or(0);
-    let found = found as usize;
-    if found > steps.len() {
-        return Err(OpenError::Newer { found, known: steps.len() });
-    }
+    let steps = steps();
+    let found = done(session, steps.len())?;
     for (done, step) in steps.iter().enumerate().skip(found) {
         session.control(step)?;
         session.execute("REPLACE INTO schema_step (id, done) VALUES (1, ?1)".into(), params![done as u32 + 1])?;
@@ -49,6 +45,24 @@ fn migrate_alone(session: &Session, shards: u16) -> Result<(), OpenError> {
         tracing::info!(steps = steps.len() - found, "schema migrated");
     }
     Ok(found_store(session, shards)?)
+}
+
+/// Whether this build can work with the schema that is there, if there is one. Changes nothing.
+pub(super) fn check_known(session: &Session) -> Result<(), OpenError> {
+    let tables = "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = 'schema_step'";
+    let found: i64 = one(session, tables, &[], |row| row.get(0))?.unwrap_or_default();
+    if found > 0 { done(session, steps().len()).map(drop) } else { Ok(()) }
+}
+
+/// How many of the steps this build knows.
+fn done(session: &Session, known: usize) -> Result<usize, OpenError> {
+    let found: u32 = one(session, "SELECT done FROM schema_step WHERE id = 1", &[], |row| row.get(0))?.unwrap_or(0);
+    let found = found as usize;
+    if found > known { Err(OpenError::Newer { found, known }) } else { Ok(found) }
+}
+
+fn steps() -> Vec<&'static str> {
+    MIGRATIONS.iter().flat_map(|migration| statements(migration)).collect()
 }
 
 /// What stands between semicolons, without the lines of comment.

@@ -13,6 +13,7 @@ use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlRow
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Decode, MySql, Row as _, Type, ValueRef};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -41,36 +42,47 @@ pub(super) struct Session {
 impl Session {
     /// Must not be called on a thread of an async runtime, like everything here.
     pub fn connect(options: &MySqlConnectOptions, purpose: Purpose) -> Outcome<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| lost(error.to_string()))?;
+        Self::log_in(options).map_err(failure)?.prepared(purpose)
+    }
+
+    /// A connection as the server gives it: to be [`Self::prepared`].
+    pub fn log_in(options: &MySqlConnectOptions) -> Result<Self, sqlx::Error> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let options = options.clone().statement_cache_capacity(STATEMENTS_CACHED);
-        let connecting = runtime.block_on(async { tokio::time::timeout(CONNECT_PATIENCE, options.connect()).await });
-        let connection = connecting.map_err(|_| lost(format!("no connection within {CONNECT_PATIENCE:?}")))?.map_err(failure)?;
+        let connected = runtime.block_on(async { tokio::time::timeout(CONNECT_PATIENCE, options.connect()).await });
+        // Dropped as a session, a runtime does not wait for the look-up of a name that goes on.
         let session = Self {
             runtime: Some(runtime),
-            connection: RefCell::new(Some(connection)),
+            connection: RefCell::new(None),
             translated: RefCell::new(HashMap::new()),
             last_insert_id: Cell::new(0),
             deadline: Cell::new(Instant::now() + CONNECT_PATIENCE),
         };
+        let late = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no connection within {CONNECT_PATIENCE:?}"));
+        session.connection.replace(Some(connected.map_err(late)??));
+        Ok(session)
+    }
+
+    pub fn prepared(self, purpose: Purpose) -> Outcome<Self> {
         // Nothing is cut to fit, and no other engine is taken, without an error.
-        session.control("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'")?;
+        self.control("SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION'")?;
         match purpose {
             Purpose::Read => {
-                session.control("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
+                self.control("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")?;
                 // The first statement opens the snapshot.
-                session.control("SET SESSION autocommit = 0")?;
+                self.control("SET SESSION autocommit = 0")?;
                 // The server, too, gives up on what nobody waits for any more; each of the two has its own word for it.
-                if session.control("SET SESSION max_statement_time = 6").is_err() {
-                    session.control("SET SESSION max_execution_time = 6000")?;
+                if self.control("SET SESSION max_statement_time = 6").is_err() {
+                    self.control("SET SESSION max_execution_time = 6000")?;
                 }
             }
             // A statement sees what was committed before it, so nothing older than the locks taken first.
             Purpose::Write => {
-                session.control("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
-                session.control("SET SESSION innodb_lock_wait_timeout = 10")?;
+                self.control("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
+                self.control("SET SESSION innodb_lock_wait_timeout = 10")?;
             }
         }
-        Ok(session)
+        Ok(self)
     }
 
     /// Statements from now on are given up after `limit`, all together.

@@ -51,7 +51,7 @@ const EXIT_IO_ERROR: i32 = 74;
 pub enum OpenError {
     #[error("data folder {} is in use by {holder}", .folder.display())]
     Locked { folder: PathBuf, holder: String },
-    #[error("data folder has schema version {found}, this build knows versions up to {known}: run a newer build")]
+    #[error("the store has schema version {found}, this build knows versions up to {known}: run a newer build")]
     Newer { found: usize, known: usize },
     #[error("storage.shards must be 1 to {max}, not {0}", max = Config::SHARDS_MAX)]
     Shards(u16),
@@ -61,8 +61,13 @@ pub enum OpenError {
     Database(#[from] rusqlite::Error),
     #[error("database: {0}")]
     Engine(String),
-    #[error("storage.mysql.url does not read; it is mysql://user:password@host:port/database")]
-    Url,
+    #[error("{0} does not read; it is mysql://user:password@host:port/database")]
+    Url(&'static str),
+    /// The server does not know who or what the setting names.
+    #[error("{setting} ({address}): {reason}; correct the setting, or create on the server what it names")]
+    Refused { setting: &'static str, address: String, reason: String },
+    #[error("{setting} ({address}): {reason}; is it running, and does {setting} name it?")]
+    Unreachable { setting: &'static str, address: String, reason: String },
     #[error(
         "the database server acknowledges before the disk has it ({0}); set both to 1, or storage.allow_unsafe_durability for experiments"
     )]
@@ -78,8 +83,8 @@ impl OpenError {
             OpenError::Newer { .. } => "data_folder_newer",
             OpenError::Shards(_) => "bad_config",
             OpenError::Io(_) => "data_folder_unusable",
-            OpenError::Database(_) | OpenError::Engine(_) => "database_unusable",
-            OpenError::Url | OpenError::NotBuilt => "bad_config",
+            OpenError::Database(_) | OpenError::Engine(_) | OpenError::Unreachable { .. } => "database_unusable",
+            OpenError::Url(_) | OpenError::Refused { .. } | OpenError::NotBuilt => "bad_config",
             OpenError::UnsafeDurability(_) => "database_unsafe",
         }
     }

@@ -1,5 +1,6 @@
 //! The conformance suites on a real MariaDB, and what only this engine promises.
 
+mod look;
 mod nodes;
 mod plans;
 mod pool;

@@ -1,7 +1,7 @@
 //! Several nodes on one server, and a replica beside it.
 
 use super::{Database, Held, Lab};
-use crate::mysql::{Store, options};
+use crate::mysql::{Address, Store};
 use skein_domain::body::Body;
 use skein_domain::entry::EntryEvent;
 use skein_domain::id::{Revision, Seq, Shard};
@@ -92,7 +92,7 @@ async fn a_replica_serves_logs_and_never_hides_what_was_just_written() {
     database.config.mysql.replica_url = format!("{replica}{}", database.name);
     let lab = Lab::new(database.store()).await;
     let (store, group) = (&lab.store, lab.draft.conversation);
-    assert!(options(&database.config.mysql.replica_url).is_ok());
+    assert!(Address::replica(&database.config.mysql).is_ok());
     let said = store.append(lab.append("said")).await.unwrap();
     let history = |to: Seq| HistoryQuery { from: Seq(1), to, before: None, after: None, count: 100 };
 
@@ -133,6 +133,7 @@ async fn a_server_that_acknowledges_too_early_is_refused() {
     let refused = Store::open_mysql(&database.config).err().unwrap();
     assert_eq!(refused.code(), "database_unsafe");
     assert!(refused.to_string().contains("innodb_flush_log_at_trx_commit = 2"), "{refused}");
+    assert_eq!(Store::look_at_mysql(&database.config).unwrap_err().to_string(), refused.to_string());
     database.config.allow_unsafe_durability = true;
     let allowed = Store::open_mysql(&database.config).is_ok();
     at_replica(&replica, &format!("DROP DATABASE {alone}"));

@@ -1,6 +1,7 @@
 //! Whether the statements that run often find what they want by an index, among many rows.
 
 use super::{Database, admin};
+use crate::mysql::Address;
 use crate::mysql::session::{Purpose, Session};
 use crate::sql::engine::{Row, Sql, Statement, Value};
 use crate::sql::statements;
@@ -44,9 +45,9 @@ async fn history_sync_and_lists_use_indexes_with_many_rows() {
     for table in ["user", "contact", "conversation", "member", "friend_request", "entry", "message", "reaction", "user_entry"] {
         admin(&format!("ANALYZE TABLE {}.{table}", database.name));
     }
-    let url = database.config.mysql.url.clone();
+    let primary = Address::primary(&database.config.mysql).unwrap();
     let plans = std::thread::spawn(move || {
-        let session = Session::connect(&crate::mysql::options(&url).unwrap(), Purpose::Write).unwrap();
+        let session = primary.log_in(Purpose::Write).unwrap();
         let explain = |(name, statement): (&'static str, Statement)| (name, plan(&session, statement, values(name)));
         statements::that_must_use_an_index().into_iter().map(explain).collect::<Vec<_>>()
     });

@@ -9,6 +9,7 @@ mod envelope;
 mod goim;
 mod keyed;
 mod logic;
+mod outage;
 mod peer;
 mod push;
 mod status;

@@ -1,6 +1,7 @@
 //! The Logic door: edge → logic. Commands share one ordered stream; the rest are single calls.
 
 use crate::envelope::{failure, outcome, pack, reply, unpack};
+use crate::outage::{Outage, reason_of};
 use crate::peer::{Demand, MESSAGE_BYTES_MAX, Peer, Present, Secret, deadline};
 use crate::proto::logic_client::LogicClient;
 use crate::proto::logic_server::{Logic as LogicRpc, LogicServer};
@@ -20,7 +21,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc::error::SendError;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,7 +34,6 @@ use tonic::{Request, Response, Status, Streaming};
 const UNDER_WAY_MAX: usize = 8_192;
 /// Commands one stream has running on the serving side; beyond it the stream is not read.
 const RUNNING_MAX: usize = 1_024;
-const RECONNECT_MS: [u64; 5] = [50, 100, 250, 500, 1_000];
 
 type Client = LogicClient<InterceptedService<Channel, Present>>;
 
@@ -60,7 +60,7 @@ impl RemoteLogic {
             .max_encoding_message_size(MESSAGE_BYTES_MAX);
         let (asks, waiting) = mpsc::channel(UNDER_WAY_MAX);
         let shutdown = CancellationToken::new();
-        tokio::spawn(keep_stream(client.clone(), waiting, shutdown.clone()));
+        tokio::spawn(keep_stream(peer.address.clone(), client.clone(), waiting, shutdown.clone()));
         Self { client, asks, _stream: Arc::new(shutdown.drop_guard()) }
     }
 
@@ -121,23 +121,21 @@ fn unknown_outcome() -> Error {
 }
 
 /// Keeps one command stream alive for as long as anybody holds the door.
-async fn keep_stream(client: Client, mut asks: mpsc::Receiver<Ask>, shutdown: CancellationToken) {
-    let mut failures = 0;
+async fn keep_stream(address: Arc<str>, client: Client, mut asks: mpsc::Receiver<Ask>, shutdown: CancellationToken) {
+    let mut outage = Outage::default();
     loop {
         let ended = tokio::select! {
             ended = run_stream(client.clone(), &mut asks) => ended,
             () = shutdown.cancelled() => return,
         };
-        match ended {
-            Ended::Closed => return,
-            Ended::Broken { served: true } => failures = 0,
-            Ended::Broken { served: false } => failures += 1,
+        let Ended::Broken { served, reason } = ended else { return };
+        let wait = outage.count(served);
+        if outage.is_to_tell(Instant::now()) {
+            tracing::warn!(%address, reason, "logic stream ended, connecting again");
         }
-        let wait = RECONNECT_MS[failures.min(RECONNECT_MS.len() - 1)];
-        tracing::info!(wait_ms = wait, "logic stream ended, connecting again");
         // What waits meanwhile runs into its own deadline, or goes with the next stream.
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(wait)) => {}
+            () = tokio::time::sleep(wait) => {}
             () = shutdown.cancelled() => return,
         }
     }
@@ -145,20 +143,24 @@ async fn keep_stream(client: Client, mut asks: mpsc::Receiver<Ask>, shutdown: Ca
 
 enum Ended {
     Closed,
-    Broken { served: bool },
+    Broken { served: bool, reason: String },
 }
 
 async fn run_stream(mut client: Client, asks: &mut mpsc::Receiver<Ask>) -> Ended {
     let (commands, outgoing) = mpsc::channel(256);
     let opening = tokio::time::timeout(deadline(), client.commands(ReceiverStream::new(outgoing)));
-    let Ok(Ok(response)) = opening.await else { return Ended::Broken { served: false } };
-    let mut replies = response.into_inner();
+    let mut replies = match opening.await {
+        Ok(Ok(response)) => response.into_inner(),
+        Ok(Err(status)) => return Ended::Broken { served: false, reason: reason_of(&status) },
+        Err(_) => return Ended::Broken { served: false, reason: "no answer in time".into() },
+    };
     let mut waiting = Waiting::default();
     loop {
         tokio::select! {
             reply = replies.message() => match reply {
                 Ok(Some(reply)) => waiting.answer(reply),
-                _ => return Ended::Broken { served: waiting.served },
+                Ok(None) => return Ended::Broken { served: waiting.served, reason: "the other end closed it".into() },
+                Err(status) => return Ended::Broken { served: waiting.served, reason: reason_of(&status) },
             },
             next = next_ask(&commands, asks) => match next {
                 Ok(Some((room, ask))) => {
@@ -167,7 +169,7 @@ async fn run_stream(mut client: Client, asks: &mut mpsc::Receiver<Ask>) -> Ended
                     }
                 }
                 Ok(None) => return Ended::Closed,
-                Err(_) => return Ended::Broken { served: waiting.served },
+                Err(_) => return Ended::Broken { served: waiting.served, reason: "the link is gone".into() },
             },
         }
     }
@@ -329,4 +331,19 @@ fn run(logic: &Arc<dyn Logic>, command: proto::Command) -> BoxFuture<'static, pr
         reply(id, outcome)
     }
     .boxed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn why_a_stream_could_not_begin_is_known() {
+        let dead = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+        let peer = Peer::new(&format!("http://{dead}"), Secret::new("s"), None).expect("an address");
+        let (_asks, mut waiting) = mpsc::channel(1);
+        let ended = run_stream(LogicClient::with_interceptor(peer.channel.clone(), peer.present()), &mut waiting).await;
+        let Ended::Broken { served: false, reason } = ended else { panic!("nobody listens there") };
+        assert!(reason.contains("Connection refused"), "{reason}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The other end of a door: address, whom to trust there, shared secret, and a channel that connects when it is needed.
 
 use skein_domain::door::CALL_DEADLINE_MS;
+use std::sync::Arc;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 use tonic::metadata::MetadataValue;
@@ -13,7 +14,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Shared by all processes of a deployment; never printed.
 #[derive(Clone)]
-pub struct Secret(std::sync::Arc<str>);
+pub struct Secret(Arc<str>);
 
 impl Secret {
     pub fn new(text: &str) -> Self {
@@ -40,6 +41,8 @@ impl Trust {
 /// A peer process.
 #[derive(Clone, Debug)]
 pub struct Peer {
+    /// For logs; empty of a given link.
+    pub(crate) address: Arc<str>,
     pub(crate) channel: Channel,
     pub(crate) secret: Secret,
 }
@@ -52,12 +55,12 @@ impl Peer {
         if let Some(Trust(tls)) = trust {
             endpoint = endpoint.tls_config(tls.clone())?;
         }
-        Ok(Self { channel: endpoint.connect_lazy(), secret })
+        Ok(Self { address: address.into(), channel: endpoint.connect_lazy(), secret })
     }
 
     /// Over a link made elsewhere, such as an in-memory pipe.
     pub fn from_channel(channel: Channel, secret: Secret) -> Self {
-        Self { channel, secret }
+        Self { address: "".into(), channel, secret }
     }
 
     pub fn endpoint(address: &str) -> Result<Endpoint, tonic::transport::Error> {

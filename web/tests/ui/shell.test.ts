@@ -73,10 +73,21 @@ describe("forms", () => {
     expect(check({ email: "ann", code: "12", nickname: "A", password: "short" }, true, en)).toEqual({
       email: en.auth.emailWrong,
       code: en.auth.codeFormat,
-      password: en.auth.passwordShort,
+      password: en.auth.passwordWrong,
     });
     expect(isClean(check({ email: "张@例子.中国", password: "x" }, false, en))).toBe(true);
   });
+
+  test.each([
+    ["1234567", false],
+    ["12345678", true],
+    ["密码", false],
+    ["密码a1", true],
+    ["x".repeat(128), true],
+    [`${"x".repeat(126)}密`, false],
+  ])("a new password is measured as the server does: %s", (password, isGood) =>
+    expect(isClean(check({ password }, true, en))).toBe(isGood),
+  );
 
   test("the server's errors stand at their fields", () => {
     expect(["user_exists", "code_expired", "weak_password", "bad_nickname", "busy"].map(placeOf)).toEqual([

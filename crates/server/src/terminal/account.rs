@@ -202,7 +202,13 @@ async fn create_account(client: &Client, args: &AccountArgs, lang: Lang, email: 
                 nickname = ask(lang.pick("昵称: ", "Nickname: ")).await?;
             }
             "weak_password" if password_of_environment().is_none() => {
-                eprintln!("{}", lang.pick("密码须为 8–128 字节，且不能就是邮箱", "a password has 8 to 128 bytes and is not the address"));
+                eprintln!(
+                    "{}",
+                    lang.pick(
+                        "密码须为 8–128 个字符（一个汉字算三个），且不能就是邮箱",
+                        "a password has 8 to 128 characters (a Chinese one counts as three) and is not the address"
+                    )
+                );
                 password = new_password(lang).await?;
             }
             _ => return Err(error.into()),
@@ -219,7 +225,10 @@ async fn new_password(lang: Lang) -> Result<String> {
         return Ok(password);
     }
     loop {
-        let password = ask_hidden(lang.pick("新密码（8–128 字节）: ", "New password (8 to 128 bytes): ")).await?;
+        let password = ask_hidden(
+            lang.pick("新密码（8–128 个字符，一个汉字算三个）: ", "New password (8 to 128 characters, a Chinese one counts as three): "),
+        )
+        .await?;
         if !PASSWORD_BYTES.contains(&password.len()) {
             eprintln!("{}", lang.pick("太短或太长", "too short, or too long"));
             continue;

@@ -11,7 +11,9 @@ export interface Typed {
   readonly nickname?: string;
 }
 
-export const PASSWORD_MIN = 8;
+/** In bytes of UTF-8, as the server counts. */
+const PASSWORD_MIN = 8;
+const PASSWORD_MAX = 128;
 /** After this long a code may be asked for again. */
 export const RESEND_SECONDS = 60;
 
@@ -24,9 +26,13 @@ export function check(typed: Typed, chosen: boolean, t: Catalogue): Errors {
   if (!errors.email && typed.email !== undefined && !/^\S+@\S+$/.test(typed.email.trim()))
     errors.email = t.auth.emailWrong;
   if (!errors.code && typed.code !== undefined && !/^\d{6}$/.test(typed.code.trim())) errors.code = t.auth.codeFormat;
-  if (!errors.password && chosen && (typed.password ?? "").length < PASSWORD_MIN)
-    errors.password = t.auth.passwordShort;
+  if (!errors.password && chosen && !isGoodPassword(typed.password ?? "")) errors.password = t.auth.passwordWrong;
   return errors;
+}
+
+function isGoodPassword(password: string): boolean {
+  const bytes = new TextEncoder().encode(password).length;
+  return PASSWORD_MIN <= bytes && bytes <= PASSWORD_MAX;
 }
 
 const PLACES: Record<string, FieldName> = {

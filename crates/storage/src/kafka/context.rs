@@ -72,6 +72,10 @@ fn lag(partition: &Partition) -> i64 {
     if partition.consumer_lag >= 0 { partition.consumer_lag } else { partition.hi_offset - partition.lo_offset.max(0) }
 }
 
+fn numbers(partitions: &TopicPartitionList) -> Vec<i32> {
+    partitions.elements().iter().map(|partition| partition.partition()).collect()
+}
+
 impl ConsumerContext for Context {
     fn pre_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         let Rebalance::Revoke(gone) = rebalance else { return };
@@ -87,6 +91,12 @@ impl ConsumerContext for Context {
         let count = consumer.assignment().as_ref().map_or(0, TopicPartitionList::count);
         metrics::gauge!("skein_kafka_partitions", "topic" => self.topic.clone()).set(count as f64);
         metrics::counter!("skein_kafka_rebalances_total", "topic" => self.topic.clone()).increment(1);
-        tracing::info!(topic = self.topic, partitions = count, change = ?rebalance, "kafka partitions");
+        match rebalance {
+            Rebalance::Assign(come) => {
+                tracing::info!(topic = self.topic, partitions = count, assigned = ?numbers(come), "kafka partitions")
+            }
+            Rebalance::Revoke(gone) => tracing::info!(topic = self.topic, partitions = count, revoked = ?numbers(gone), "kafka partitions"),
+            Rebalance::Error(error) => tracing::warn!(%error, topic = self.topic, partitions = count, "kafka partitions"),
+        }
     }
 }

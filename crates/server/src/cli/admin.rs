@@ -67,7 +67,7 @@ const CHINESE: &[(&str, &str)] = &[
     ("room", "房间"),
     ("rooms", "房间"),
     ("routes", "用途"),
-    ("secret", "密文"),
+    ("secret", "密钥"),
     ("sent", "已发送"),
     ("session", "会话令牌编号"),
     ("stalled_ms", "停滞毫秒"),

@@ -31,8 +31,12 @@ pub fn run(args: DataArgs) -> Result<ExitCode> {
         println!("  SKEIN_PASSWORD={} {program} chat --server {server} --email {}", text(&account["password"]), text(&account["email"]));
     }
     match lang {
-        Lang::Zh => println!("\n其他人用 `{program} chat --server {server}` 和邮箱即可加入。"),
-        Lang::En => println!("\nAnyone else joins with `{program} chat --server {server}` and an e-mail address."),
+        Lang::Zh => println!("\n同样的账号也可以在浏览器里登录：{server}/"),
+        Lang::En => println!("\nThe same accounts log in in the browser, too: {server}/"),
+    }
+    match lang {
+        Lang::Zh => println!("其他人用 `{program} chat --server {server}` 和邮箱即可加入。"),
+        Lang::En => println!("Anyone else joins with `{program} chat --server {server}` and an e-mail address."),
     }
     Ok(ExitCode::SUCCESS)
 }

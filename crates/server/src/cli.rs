@@ -203,3 +203,43 @@ fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()
         .context("start the runtime")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listeners::{Listener, wanted};
+    use std::collections::BTreeMap;
+
+    const GUIDE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operator-guide.md"));
+
+    /// As a shell splits it.
+    fn words(line: &str) -> Vec<String> {
+        let quoted = |at: usize| at % 2 == 1;
+        let parts = line.split('\'').enumerate();
+        parts.flat_map(|(at, part)| if quoted(at) { vec![part] } else { part.split_whitespace().collect() }).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_split_of_the_guide_can_be_pasted() {
+        let (_, chapter) = GUIDE.split_once("## Split roles").expect("a chapter");
+        let block = chapter.split("```").nth(1).and_then(|block| block.strip_prefix("sh\n")).expect("an example");
+        let block = block.replace("\\\n", " ");
+        let nodes: Vec<_> = block
+            .lines()
+            .map(|line| {
+                let Command::Serve(args) = Cli::try_parse_from(words(line)).expect("a command line").command else { panic!("{line}") };
+                let config = args.load().expect("a configuration");
+                let listeners: BTreeMap<_, _> = wanted(&config, &config.roles().expect("roles")).into_iter().collect();
+                (config, listeners)
+            })
+            .collect();
+        let mut taken = BTreeMap::new();
+        for (listener, address) in nodes.iter().flat_map(|(_, listeners)| listeners) {
+            assert_eq!(taken.insert(address, listener.setting()), None, "{address} is also {}", listener.setting());
+        }
+        let [(hub, of_hub), (comet, of_comet)] = &nodes[..] else { panic!("two nodes: {block}") };
+        assert_eq!(comet.peers.logic, format!("http://{}", of_hub[&Listener::LogicRpc]));
+        assert_eq!(hub.peers.comets[0].node, comet.node.name);
+        assert_eq!(hub.peers.comets[0].address, format!("http://{}", of_comet[&Listener::CometRpc]));
+    }
+}

@@ -9,13 +9,14 @@ use crate::exposure;
 use crate::folder::PUSH_KEY;
 use crate::listeners::{Bound, wanted};
 use crate::program::program;
-use crate::roles::Roles;
+use crate::roles::{Role, Roles};
 use anyhow::{Error, Result};
 use components::Components;
 use metrics_exporter_prometheus::PrometheusHandle;
 use parts::{LogicPart, Site};
 use serving::Serving;
 use skein_edge::comet::Comet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,10 +76,7 @@ impl Node {
         let scheme = if self.config.tls.is_on() { "https" } else { "http" };
         println!("Skein {} runs 运行中 (roles: {})", env!("CARGO_PKG_VERSION"), self.roles);
         if let Some(public) = self.listening.public {
-            println!("  web, HTTP API   网页与接口   {scheme}://{public}/   docs {scheme}://{public}/api/docs");
-            if self.has_mailbox {
-                println!("  e-mail codes    邮箱验证码   {scheme}://{public}/dev/mailbox  (no SMTP configured)");
-            }
+            print!("{}", served_at(&self.roles, scheme, public, self.has_mailbox));
         }
         if let Some(tcp) = self.listening.tcp {
             println!("  clients (TCP)   客户端       {tcp}");
@@ -107,5 +105,31 @@ impl Node {
         }
         self.components.end().await;
         Listening::remove(&self.data);
+    }
+}
+
+/// What the public listener has, which is more with role gate.
+fn served_at(roles: &Roles, scheme: &str, public: SocketAddr, has_mailbox: bool) -> String {
+    if !roles.has(Role::Gate) {
+        let websocket = scheme.replace("http", "ws");
+        return format!("  clients (WS)    客户端       {websocket}://{public}/ws\n");
+    }
+    let mut lines = format!("  web, HTTP API   网页与接口   {scheme}://{public}/   docs {scheme}://{public}/api/docs\n");
+    if has_mailbox {
+        lines += &format!("  e-mail codes    邮箱验证码   {scheme}://{public}/dev/mailbox  (no SMTP configured)\n");
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comet_alone_offers_no_pages() {
+        let public = SocketAddr::from(([127, 0, 0, 1], 8080));
+        let alone = served_at(&Roles::new(&[Role::Comet]).expect("roles"), "https", public, false);
+        assert!(alone.contains(" wss://127.0.0.1:8080/ws\n") && !alone.contains("http"), "{alone}");
+        assert!(served_at(&Roles::all(), "http", public, false).contains(" http://127.0.0.1:8080/api/docs\n"));
     }
 }

@@ -24,6 +24,11 @@ impl Role {
     pub const ALL: [Role; 6] = [Role::Gate, Role::Status, Role::Verify, Role::Comet, Role::Logic, Role::Job];
     /// These live where the store is, until each has a service of its own.
     const WITH_LOGIC: [Role; 3] = [Role::Status, Role::Verify, Role::Job];
+
+    /// As the flag and the configuration have it.
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +48,8 @@ impl Roles {
         for role in Role::WITH_LOGIC {
             anyhow::ensure!(
                 roles.has(role) == roles.has(Role::Logic),
-                "role {role:?} runs in the same process as role Logic: name both or neither"
+                "role {} runs in the same process as role logic: name both or neither",
+                role.name()
             );
         }
         Ok(roles)
@@ -60,7 +66,7 @@ impl Roles {
 
 impl std::fmt::Display for Roles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names: Vec<_> = self.0.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+        let names: Vec<_> = self.0.iter().map(|role| role.name()).collect();
         f.write_str(&names.join(","))
     }
 }
@@ -74,7 +80,8 @@ mod tests {
         assert!(Roles::new(&[]).unwrap().is_all());
         assert!(Roles::new(&[Role::Comet]).is_ok());
         assert!(Roles::new(&[Role::Comet, Role::Gate]).is_ok());
-        assert!(Roles::new(&[Role::Logic]).is_err());
+        let refused = Roles::new(&[Role::Logic]).unwrap_err().to_string();
+        assert_eq!(refused, "role status runs in the same process as role logic: name both or neither");
         assert!(Roles::new(&[Role::Job]).is_err());
         assert_eq!(Roles::new(&[Role::Gate, Role::Comet]).unwrap().to_string(), "gate,comet");
     }

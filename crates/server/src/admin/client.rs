@@ -1,7 +1,7 @@
 //! Asks the running server, for whoever typed a command.
 
 use super::{Answer, DEADLINE, LINE_BYTES_MAX, Verb};
-use crate::folder::ADMIN_SOCKET;
+use crate::folder::{ADMIN_SOCKET, is_in_use};
 use crate::program::program;
 use crate::terminal::lang::Lang;
 use anyhow::{Context, Result, bail};
@@ -17,7 +17,7 @@ pub async fn ask(data: &Path, verb: &Verb) -> Result<serde_json::Value> {
 
 async fn exchange(lang: Lang, data: &Path, verb: &Verb) -> Result<serde_json::Value> {
     let path = data.join(ADMIN_SOCKET);
-    let stream = UnixStream::connect(&path).await.with_context(|| no_server(lang, data))?;
+    let stream = UnixStream::connect(&path).await.with_context(|| no_server(lang, data, is_in_use(data)))?;
     let (read, mut write) = stream.into_split();
     let mut line = serde_json::to_vec(verb).context("write the request")?;
     line.push(b'\n');
@@ -30,9 +30,13 @@ async fn exchange(lang: Lang, data: &Path, verb: &Verb) -> Result<serde_json::Va
     }
 }
 
-fn no_server(lang: Lang, data: &Path) -> String {
+fn no_server(lang: Lang, data: &Path, is_in_use: bool) -> String {
     let (data, program) = (data.display(), program());
     match lang {
+        Lang::Zh if is_in_use => format!("{data} 上的服务器没有 logic 角色，或者还没启动好：请用 --data 指定 logic 节点的数据目录"),
+        Lang::En if is_in_use => {
+            format!("the server on {data} has no role logic, or has not started yet: name the data folder of the logic node with --data")
+        }
         Lang::Zh => format!("{data} 上没有服务器在运行（用 `{program} serve --data {data}` 启动）"),
         Lang::En => format!("no server runs on {data} (start it with `{program} serve --data {data}`)"),
     }
@@ -61,6 +65,12 @@ mod tests {
     fn a_refusal_is_told_in_the_language_that_is_asked_for() {
         assert_eq!(refusal(Lang::En, "not_found", "no user x"), "no user x (not_found)");
         assert_eq!(refusal(Lang::Zh, "not_found", "no user x"), "没有找到：no user x（not_found）");
-        assert!(no_server(Lang::Zh, Path::new("there")).starts_with("there 上没有服务器"));
+        assert!(no_server(Lang::Zh, Path::new("there"), false).starts_with("there 上没有服务器"));
+    }
+
+    #[test]
+    fn a_node_without_logic_is_not_told_to_be_started() {
+        let said = [Lang::En, Lang::Zh].map(|lang| no_server(lang, Path::new("there"), true));
+        assert!(said.iter().all(|text| text.contains("logic") && !text.contains("serve ")), "{said:?}");
     }
 }

@@ -38,7 +38,7 @@ use Finding::{Bad, Good, Warn};
 pub fn run(args: ServeArgs) -> Result<ExitCode> {
     let lang = Lang::from_environment();
     let data = args.data.data.as_path();
-    let running = is_running(data)?;
+    let running = crate::folder::is_in_use(data);
     let mut findings = Vec::new();
     let subject = lang.pick("配置", "configuration");
     match args.load() {
@@ -105,11 +105,6 @@ fn look(lang: Lang, config: &Config, data: &Path, running: bool) -> Result<Vec<(
     findings.extend(engines(lang, config)?);
     findings.push((lang.pick("邮件", "mail"), runtime()?.block_on(mail(lang, config))));
     Ok(findings)
-}
-
-fn is_running(data: &Path) -> Result<bool> {
-    let ask = crate::admin::client::ask(data, &crate::admin::Verb::Stats);
-    Ok(data.join(crate::folder::ADMIN_SOCKET).exists() && runtime()?.block_on(ask).is_ok())
 }
 
 fn server(lang: Lang, running: bool, data: &Path) -> Finding {

@@ -97,8 +97,14 @@ impl Config {
             let fits = address.starts_with("http://") || (address.starts_with("https://") && trusts_somebody);
             ensure!(fits, "{key} {address:?} must be http://host:port, or https://host:port with peers.ca_file set");
         }
+        self.storage.validate().map_err(anyhow::Error::msg)?;
         self.redis.validate().map_err(anyhow::Error::msg)?;
         self.kafka.validate().map_err(anyhow::Error::msg)?;
+        // One job takes a record, of whichever node; what it knows of connections without Redis is its own node's only.
+        ensure!(
+            !self.kafka.is_on() || self.redis.is_on() || !self.storage.is_on_mysql() || !roles.has(Role::Logic),
+            "kafka.brokers with storage.mysql.url needs redis.urls: the node that takes a record must know who is connected to the others"
+        );
         self.tls.validate()?;
         self.compat.goim.validate()?;
         self.mail.validate()?;
@@ -157,6 +163,31 @@ mod tests {
         assert!(error("[redis]\nurls = ['localhost:6379']").contains("redis.urls"));
         assert!(error("[kafka]\nbrokers = 'kafka'\npartitions = 0").contains("kafka.partitions"));
         assert!(error("nonsense").contains("skein.toml"));
+    }
+
+    const AT_A_DATABASE: &str = "[storage.mysql]\nurl = 'mysql://db/skein'\n";
+
+    #[test]
+    fn an_address_alone_chooses_the_store() {
+        assert!(!load("", &[], &[]).unwrap().storage.is_on_mysql());
+        assert!(load(AT_A_DATABASE, &[], &[]).unwrap().storage.is_on_mysql());
+        assert!(load("", &[("SKEIN_STORAGE__MYSQL__URL", "mysql://db/skein")], &[]).unwrap().storage.is_on_mysql());
+        let backend = |backend: &str, file: &str| load(file, &[], &[("storage.backend", backend.into())]);
+        assert!(backend("mysql", AT_A_DATABASE).unwrap().storage.is_on_mysql());
+        for error in [backend("sqlite", AT_A_DATABASE), backend("mysql", "")] {
+            let error = format!("{:#}", error.unwrap_err());
+            assert!(error.contains("storage.backend") && error.contains("storage.mysql.url"), "{error}");
+        }
+    }
+
+    #[test]
+    fn kafka_between_nodes_that_share_a_database_needs_redis() {
+        let kafka = "[kafka]\nbrokers = 'kafka:9092'\n";
+        let error = format!("{:#}", load(&format!("{AT_A_DATABASE}{kafka}"), &[], &[]).unwrap_err());
+        assert!(["kafka.brokers", "storage.mysql.url", "redis.urls"].iter().all(|key| error.contains(key)), "{error}");
+        assert!(load(kafka, &[], &[]).is_ok(), "alone on a data folder");
+        let redis = "[redis]\nurls = ['redis://cache:6379']\n";
+        assert!(load(&format!("{AT_A_DATABASE}{kafka}{redis}"), &[], &[]).is_ok());
     }
 
     #[test]

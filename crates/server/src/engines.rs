@@ -15,6 +15,11 @@ use skein_storage::{
 };
 use std::sync::Arc;
 
+#[cfg(not(feature = "redis"))]
+pub const WITHOUT_REDIS: &str = "redis.urls is set, but this program was built without Redis: build it with `--features redis`";
+#[cfg(not(feature = "kafka"))]
+pub const WITHOUT_KAFKA: &str = "kafka.brokers is set, but this program was built without Kafka: build it with `--features kafka`";
+
 /// What need not survive, but what all nodes of a deployment have to share.
 pub struct Registries {
     pub sessions: Arc<dyn SessionRegistry>,
@@ -28,8 +33,9 @@ pub struct Registries {
 }
 
 impl Registries {
-    pub async fn open(config: &RedisConfig, clock: &Arc<dyn Clock>) -> Result<Self> {
-        if config.is_on() { on_redis(config).await } else { Ok(Self::in_memory(clock)) }
+    /// `node`: the name of this one.
+    pub async fn open(config: &RedisConfig, node: &str, clock: &Arc<dyn Clock>) -> Result<Self> {
+        if config.is_on() { on_redis(config, node).await } else { Ok(Self::in_memory(clock)) }
     }
 
     fn in_memory(clock: &Arc<dyn Clock>) -> Self {
@@ -80,13 +86,13 @@ pub async fn logs(config: &KafkaConfig, node: &str) -> Result<Option<Logs>> {
 }
 
 #[cfg(feature = "redis")]
-async fn on_redis(config: &RedisConfig) -> Result<Registries> {
+async fn on_redis(config: &RedisConfig, node: &str) -> Result<Registries> {
     use skein_storage::redis::{Redis, RedisBroadcasts, RedisCodes, RedisGuests, RedisNodes, RedisReceipts, RedisSessions};
     let redis = Redis::open(config).await?;
     tracing::info!(addresses = config.urls.len(), prefix = config.prefix, "registries on redis");
     Ok(Registries {
         sessions: Arc::new(RedisSessions::new(redis.clone())),
-        nodes: Arc::new(RedisNodes::new(redis.clone())),
+        nodes: Arc::new(RedisNodes::new(redis.clone(), node)?),
         codes: Arc::new(RedisCodes::new(redis.clone())),
         guests: Arc::new(RedisGuests::new(redis.clone())),
         receipts: Arc::new(RedisReceipts::new(redis.clone())),
@@ -96,8 +102,8 @@ async fn on_redis(config: &RedisConfig) -> Result<Registries> {
 }
 
 #[cfg(not(feature = "redis"))]
-async fn on_redis(_: &RedisConfig) -> Result<Registries> {
-    anyhow::bail!("redis.urls is set, but this program was built without Redis: build it with `--features redis`")
+async fn on_redis(_: &RedisConfig, _: &str) -> Result<Registries> {
+    anyhow::bail!(WITHOUT_REDIS)
 }
 
 #[cfg(feature = "kafka")]
@@ -116,5 +122,5 @@ async fn on_kafka(config: &KafkaConfig, node: &str) -> Result<Logs> {
 
 #[cfg(not(feature = "kafka"))]
 async fn on_kafka(_: &KafkaConfig, _: &str) -> Result<Logs> {
-    anyhow::bail!("kafka.brokers is set, but this program was built without Kafka: build it with `--features kafka`")
+    anyhow::bail!(WITHOUT_KAFKA)
 }

@@ -11,7 +11,7 @@ use skein_edge::gate::Mailbox;
 use skein_logic::push::Goim;
 use skein_logic::{Background, Parts, Service};
 use skein_rpc::{Peer, RemoteDelivery, RemoteLogic, Secret};
-use skein_storage::{Backend, Store};
+use skein_storage::Store;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ impl LogicSide {
     pub async fn open(config: &Config, data: &Path, comets: Arc<dyn Comets>) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let store = Store::open_configured(data, &config.storage)?;
-        let shared = Registries::open(&config.redis, &clock).await?;
+        let shared = Registries::open(&config.redis, &config.node.name, &clock).await?;
         let Cached { accounts, conversations, messages } = shared.cached(&store);
         let Registries { sessions, nodes, codes, guests, receipts, broadcasts, .. } = shared;
         let logs = engines::logs(&config.kafka, &config.node.name).await?;
@@ -68,9 +68,9 @@ impl LogicSide {
     }
 }
 
-/// Whether one node can deliver what another stores: it hands records to a log, or knows everybody's connections, or is alone.
+/// Whether one node can deliver what another stores: it knows everybody's connections, or is alone.
 fn has_owners(config: &Config) -> bool {
-    config.kafka.is_on() || config.redis.is_on() || config.storage.backend == Backend::Sqlite
+    config.redis.is_on() || !config.storage.is_on_mysql()
 }
 
 /// What logic does of goim's contracts, and what it tells their clients.

@@ -9,8 +9,10 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Backend {
-    /// One file in the data folder.
+    /// MySQL where it has an address, otherwise SQLite.
     #[default]
+    Auto,
+    /// One file in the data folder.
     Sqlite,
     /// A MySQL or MariaDB server: see `storage.mysql`.
     Mysql,
@@ -19,7 +21,8 @@ pub enum Backend {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Where accounts, contacts, conversations and messages are: `sqlite` (in the data folder) or `mysql`.
+    /// Where accounts, contacts, conversations and messages are: `sqlite` (in the data folder) or `mysql`; `auto`: `mysql` where
+    /// `storage.mysql.url` is set, otherwise `sqlite`.
     pub backend: Backend,
     /// Parts of the data with a log of their own, 1 to 256. Fixed when the store is created; later values are ignored.
     #[schemars(range(min = 1, max = 256))]
@@ -30,7 +33,7 @@ pub struct Config {
     pub readers: u16,
     /// Do not wait for the disk before acknowledging. A power cut then loses acknowledged messages: for experiments only.
     pub allow_unsafe_durability: bool,
-    /// The database server, with `backend = "mysql"`.
+    /// The database server. Without `url` the store is in the data folder.
     pub mysql: MySqlConfig,
 }
 
@@ -43,6 +46,23 @@ impl Default for Config {
 impl Config {
     pub const SHARDS_MAX: u16 = 256;
     pub const READERS_MAX: u16 = 256;
+
+    /// Whether the store is on a server, which other nodes may use too.
+    pub fn is_on_mysql(&self) -> bool {
+        match self.backend {
+            Backend::Auto => !self.mysql.url.is_empty(),
+            Backend::Sqlite => false,
+            Backend::Mysql => true,
+        }
+    }
+
+    pub fn validate(&self) -> Result<(), &'static str> {
+        match (self.backend, self.mysql.url.is_empty()) {
+            (Backend::Sqlite, false) => Err("storage.backend = \"sqlite\" contradicts storage.mysql.url: leave one of them out"),
+            (Backend::Mysql, true) => Err("storage.backend = \"mysql\" needs storage.mysql.url"),
+            _ => Ok(()),
+        }
+    }
 
     pub(crate) fn readers(&self) -> usize {
         let wanted = if self.readers == 0 { by_cores().max(4) } else { self.readers.into() };

@@ -33,12 +33,12 @@ pub use sqlite::OpenError;
 impl Store {
     /// Opens the store that `config` names: in `folder`, or on a database server. Blocks.
     pub fn open_configured(folder: &std::path::Path, config: &Config) -> Result<Self, OpenError> {
-        match config.backend {
-            Backend::Sqlite => Self::open(folder, config),
+        match config.is_on_mysql() {
+            false => Self::open(folder, config),
             #[cfg(feature = "mysql")]
-            Backend::Mysql => Self::open_mysql(config),
+            true => Self::open_mysql(config),
             #[cfg(not(feature = "mysql"))]
-            Backend::Mysql => Err(OpenError::NotBuilt),
+            true => Err(OpenError::NotBuilt),
         }
     }
 }

@@ -24,6 +24,7 @@ pub const METRICS: &[Metric] = &[
     gauge("skein_store_log_pages", "", "Pages of the write-ahead log at the last checkpoint"),
     gauge("skein_registry_sessions", "", "Sessions registered as connected"),
     histogram("skein_registry_lookups_together", "", "Lookups of where people are that one question to Redis answered"),
+    counter("skein_node_name_taken_total", "", "Announcements that found another process under this node's `node.name`"),
     gauge("skein_registry_guests", "", "Guests registered as connected"),
     gauge("skein_registry_tickets", "", "Connect tickets not yet used"),
     counter("skein_registry_full_total", "", "Registrations refused by a full registry"),

@@ -1,7 +1,8 @@
-//! `skein doctor`: looks at everything that makes a start fail or a server slow, and says what to do.
+//! `skein doctor`: looks at what makes a start fail or a server slow, and says what to do.
 //!
-//! **Invariant:** it changes nothing: no folder is made, and what it writes to measure the disk has no name and is gone with
-//! the process. Where there is no data folder yet, it looks at the place in which the first start would make it.
+//! **Invariant:** it changes nothing: no folder is made, no table and no topic, and what it writes to measure the disk has no
+//! name and is gone with the process. Where there is no data folder yet, it looks at the place in which the first start would
+//! make it.
 
 use super::{ServeArgs, runtime};
 use crate::config::Config;
@@ -11,6 +12,7 @@ use crate::terminal::lang::Lang;
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{Access, Mode, OFlags};
 use rustix::io::Errno;
+use skein_storage::OpenError;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -41,7 +43,7 @@ pub fn run(args: ServeArgs) -> Result<ExitCode> {
     let running = crate::folder::is_in_use(data);
     let mut findings = Vec::new();
     let subject = lang.pick("配置", "configuration");
-    match args.load() {
+    match args.read() {
         Err(error) => {
             let todo = lang.pick(
                 "改正上面指出的那一行；所有配置项见 docs/operator-guide.md",
@@ -249,13 +251,12 @@ fn tls(lang: Lang, config: &Config) -> Finding {
 fn engines(lang: Lang, config: &Config) -> Result<Vec<(&'static str, Finding)>> {
     let mut findings = Vec::new();
     let answers = lang.pick("有应答", "answers");
+    if config.storage.is_on_mysql() {
+        findings.extend(databases(lang, &config.storage));
+    }
     let mut look = |name, reached: Result<()>, todo| {
         findings.push((name, reached.map_or_else(|error| Bad(format!("{error:#}"), todo), |()| Good(answers.into()))));
     };
-    if config.storage.backend == skein_storage::Backend::Mysql {
-        let todo = lang.pick("启动数据库，或改正 storage.mysql.url", "start the database, or mend storage.mysql.url");
-        look("mysql", reach::database(&config.storage.mysql.url), todo);
-    }
     if config.redis.is_on() {
         let todo = lang.pick(
             "启动 Redis，或改正 redis.urls；只有一个进程时不需要 [redis]",
@@ -273,6 +274,35 @@ fn engines(lang: Lang, config: &Config) -> Result<Vec<(&'static str, Finding)>> 
     Ok(findings)
 }
 
+/// A start goes on without the replica, but not with one that is named wrong.
+fn databases(lang: Lang, config: &skein_storage::Config) -> Vec<(&'static str, Finding)> {
+    let [primary, replica] = reach::databases(config);
+    let good = || Good(lang.pick("可以登录", "lets the store in").into());
+    let mut findings = vec![("mysql", primary.map_or_else(|error| Bad(error.to_string(), mend_database(lang, &error)), |()| good()))];
+    if !config.mysql.replica_url.is_empty() {
+        let found = match replica {
+            Ok(()) => good(),
+            Err(error @ OpenError::Url(_)) => Bad(error.to_string(), mend_database(lang, &error)),
+            Err(error) => Warn(error.to_string(), lang.pick("在它可用之前，读取都由主库承担", "until it is there, the primary serves all reads")),
+        };
+        findings.push((lang.pick("mysql 副本", "mysql replica"), found));
+    }
+    findings
+}
+
+fn mend_database(lang: Lang, error: &OpenError) -> &'static str {
+    match error {
+        OpenError::Unreachable { .. } => lang.pick("启动数据库，或改正这一项设置", "start the database, or mend the setting"),
+        OpenError::Url(_) => lang.pick("改正这一项设置", "mend the setting"),
+        OpenError::Refused { .. } => {
+            lang.pick("改正用户、密码或库名，或在服务器上创建它们", "mend user, password or database, or create them on the server")
+        }
+        OpenError::UnsafeDurability(_) => lang.pick("在数据库服务器上把它们设为 1", "set them to 1 on the database server"),
+        OpenError::Newer { .. } | OpenError::NotBuilt => lang.pick("换用合适的 skein 程序", "run a build of skein that can"),
+        _ => lang.pick("查看数据库服务器的日志", "look at the database server's log"),
+    }
+}
+
 async fn mail(lang: Lang, config: &Config) -> Finding {
     match crate::mail::probe(&config.mail).await {
         Ok(true) => Good(lang.pick("SMTP 服务器有应答", "SMTP server answers").into()),
@@ -283,7 +313,7 @@ async fn mail(lang: Lang, config: &Config) -> Finding {
         Ok(false) => Good(lang.pick("开发邮箱，在 /dev/mailbox", "development mailbox at /dev/mailbox").into()),
         Err(error) => Bad(
             error.message.into_owned(),
-            lang.pick("检查 [mail] 的 host、port、tls、user 与 password", "check [mail] host, port, tls, user and password"),
+            lang.pick("检查 [mail] 的 host、port、tls、username 与 password", "check [mail] host, port, tls, username and password"),
         ),
     }
 }

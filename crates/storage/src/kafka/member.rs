@@ -67,6 +67,8 @@ impl Member {
         for (name, value) in settings {
             client.set(name, value);
         }
+        // So that the first one shows as an increase.
+        rejoins(topic).increment(0);
         let consumer = RwLock::new(Arc::new(begin(&client, topic)?));
         Ok(Self { consumer, client, topic: topic.to_owned(), finished: Mutex::default(), held: Mutex::default() })
     }
@@ -148,13 +150,17 @@ impl Member {
         if !Arc::ptr_eq(&current, &consumer) {
             return Ok(current.clone());
         }
-        metrics::counter!("skein_kafka_rejoins_total", "topic" => self.topic.clone()).increment(1);
+        rejoins(&self.topic).increment(1);
         let mut nameless = self.client.clone();
         *current = Arc::new(begin(nameless.remove("group.instance.id"), &self.topic).map_err(|error| failed(&error))?);
         drop(current);
         (*self.held(), *self.reports()) = (None, Finished::default());
         let_go(consumer);
-        Err(Error::new(Code::Unavailable, format!("kafka: out of the group, and joining it again without a name: {reason}")))
+        let name = self.client.get("group.instance.id").unwrap_or_default();
+        let out = format!(
+            "kafka: out of the group, and joining it again without a name: is another process called node.name = {name:?}? {reason}"
+        );
+        Err(Error::new(Code::Unavailable, out))
     }
 
     pub(super) fn finished(&self, partition: i32, next: i64) {
@@ -195,6 +201,10 @@ impl Member {
         }
         if places.count() == 0 { Ok(()) } else { consumer.commit(&places, CommitMode::Async) }
     }
+}
+
+fn rejoins(topic: &str) -> metrics::Counter {
+    metrics::counter!("skein_kafka_rejoins_total", "topic" => topic.to_owned())
 }
 
 fn begin(client: &ClientConfig, topic: &str) -> KafkaResult<StreamConsumer<Context>> {

@@ -1,43 +1,39 @@
-//! Whether the engines of a configuration answer. Nothing is changed there.
+//! Whether the engines of a configuration answer as a start wants them to. Nothing is changed there.
+//!
+//! Without an engine's feature the start fails, in the words said here.
 
-use anyhow::{Context, Result, anyhow, ensure};
-use skein_storage::{KafkaConfig, RedisConfig};
-use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use anyhow::Result;
+use skein_storage::{Config, KafkaConfig, OpenError, RedisConfig};
 
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Of the primary and of the replica; a replica that is not configured is well. Blocks.
+#[cfg(feature = "mysql")]
+pub fn databases(config: &Config) -> [Result<(), OpenError>; 2] {
+    use skein_storage::Store;
+    [Store::look_at_mysql(config), Store::look_at_replica(config)]
+}
+
+#[cfg(not(feature = "mysql"))]
+pub fn databases(_: &Config) -> [Result<(), OpenError>; 2] {
+    [Err(OpenError::NotBuilt), Ok(())]
+}
 
 #[cfg(feature = "redis")]
 pub async fn redis(config: &RedisConfig) -> Result<()> {
     Ok(skein_storage::redis::Redis::open(config).await.map(drop)?)
 }
 
-/// The start would fail in the same words.
 #[cfg(not(feature = "redis"))]
-pub async fn redis(config: &RedisConfig) -> Result<()> {
-    use skein_domain::port::{Clock, SystemClock};
-    let clock: std::sync::Arc<dyn Clock> = std::sync::Arc::new(SystemClock);
-    crate::engines::Registries::open(config, &clock).await.map(drop)
+pub async fn redis(_: &RedisConfig) -> Result<()> {
+    anyhow::bail!(crate::engines::WITHOUT_REDIS)
 }
 
 #[cfg(feature = "kafka")]
 pub async fn kafka(config: &KafkaConfig) -> Result<()> {
+    const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3);
     Ok(skein_storage::kafka::reach(config, PATIENCE).await?)
 }
 
-/// The start would fail in the same words.
 #[cfg(not(feature = "kafka"))]
-pub async fn kafka(config: &KafkaConfig) -> Result<()> {
-    crate::engines::logs(config, "").await.map(drop)
-}
-
-/// Whether something listens there. Nothing is asked of it: to open the store would change its tables.
-pub fn database(url: &str) -> Result<()> {
-    let authority = url.split_once("://").and_then(|(_, rest)| rest.split(['/', '?']).next()).unwrap_or_default();
-    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
-    ensure!(!host.is_empty(), "storage.mysql.url names no host");
-    let address = if host.contains(':') { host.to_owned() } else { format!("{host}:3306") };
-    let mut found = address.to_socket_addrs().with_context(|| format!("look up {host}"))?;
-    let found = found.next().ok_or_else(|| anyhow!("{host} has no address"))?;
-    TcpStream::connect_timeout(&found, PATIENCE).map(drop).with_context(|| format!("connect to {address}"))
+pub async fn kafka(_: &KafkaConfig) -> Result<()> {
+    anyhow::bail!(crate::engines::WITHOUT_KAFKA)
 }

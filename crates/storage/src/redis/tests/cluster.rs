@@ -17,7 +17,7 @@ fn at(clock: Arc<dyn Clock>) -> Redis {
 }
 
 crate::session_registry_suite!((|clock| Arc::new(RedisSessions::new(at(clock)))) as sessions::Maker);
-crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock)))) as nodes::Maker);
+crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock), "a").expect("nodes"))) as nodes::Maker);
 crate::code_store_suite!((|| Arc::new(RedisCodes::new(cluster()))) as codes::Maker);
 crate::guest_registry_suite!((|clock| Arc::new(RedisGuests::new(at(clock)))) as guests::Maker);
 crate::broadcast_queue_suite!((|clock, max| Arc::new(RedisBroadcasts::bounded(at(clock), max))) as broadcasts::Maker);

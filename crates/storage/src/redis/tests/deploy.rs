@@ -57,7 +57,7 @@ async fn production_settings_are_taken_and_codes_and_tickets_survive_a_kill() {
         assert_eq!(taken.get(name), Some(&in_bytes(value)), "{name}");
     }
 
-    let (codes, nodes, node) = (RedisCodes::new(redis.clone()), RedisNodes::new(redis.clone()), NodeId("a".into()));
+    let (codes, nodes, node) = (RedisCodes::new(redis.clone()), RedisNodes::new(redis.clone(), "a").expect("nodes"), NodeId("a".into()));
     codes.put(ANN, CodePurpose::Register, "123456", NOW, LIMITS).await.expect("code");
     nodes.put_ticket(SecretHash([1; 32]), SessionId(7), node.clone(), 60_000).await.expect("ticket");
     let written = Instant::now();

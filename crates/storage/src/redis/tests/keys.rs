@@ -76,7 +76,7 @@ async fn write_each_kind(redis: &Redis) {
     let route = Route { uid: Uid(5), class: DeviceClass::Web, node: node.clone(), session: SessionId(1), generation: Generation(1) };
     sessions.register(route, LEASE_MS).await.expect("register");
 
-    let nodes = RedisNodes::new(redis.clone());
+    let nodes = RedisNodes::new(redis.clone(), "a").expect("nodes");
     nodes
         .announce(NodeInfo { node: node.clone(), comet: CometAddress::default(), connections: 1, draining: false }, LEASE_MS)
         .await

@@ -9,7 +9,8 @@ use crate::conformance::{broadcasts, codes, guests, nodes, receipts, sessions};
 use skein_domain::account::DeviceClass;
 use skein_domain::id::{Generation, Millis, NodeId, SessionId, Uid};
 use skein_domain::live::RoomName;
-use skein_domain::port::{Clock, GuestRegistry, NodeOnline, Renewed, Route, SessionRegistry};
+use skein_domain::port::{Clock, CometAddress, GuestRegistry, NodeInfo, NodeOnline, NodeRegistry, Renewed, Route, SessionRegistry};
+use skein_domain::testing::ManualClock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock};
 use xtask::services::{self, Service};
@@ -31,11 +32,38 @@ fn at(clock: Arc<dyn Clock>) -> Redis {
 }
 
 crate::session_registry_suite!((|clock| Arc::new(RedisSessions::new(at(clock)))) as sessions::Maker);
-crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock)))) as nodes::Maker);
+crate::node_registry_suite!((|clock| Arc::new(RedisNodes::new(at(clock), "a").expect("nodes"))) as nodes::Maker);
 crate::code_store_suite!((|| Arc::new(RedisCodes::new(redis()))) as codes::Maker);
 crate::guest_registry_suite!((|clock| Arc::new(RedisGuests::new(at(clock)))) as guests::Maker);
 crate::broadcast_queue_suite!((|clock, max| Arc::new(RedisBroadcasts::bounded(at(clock), max))) as broadcasts::Maker);
 crate::receipt_store_suite!((|clock| Arc::new(RedisReceipts::new(at(clock)))) as receipts::Maker);
+
+/// Its own former life is not another: nobody hears of that one again.
+#[tokio::test]
+async fn a_node_hears_that_another_process_has_its_name() {
+    let clock = Arc::new(ManualClock::default());
+    let redis = at(clock.clone());
+    let of = |own: &str| RedisNodes::new(redis.clone(), own).expect("nodes");
+    let (dead, first, second, elsewhere) = (of("a"), of("a"), of("a"), of("b"));
+    let info = NodeInfo { node: NodeId("a".into()), comet: CometAddress::default(), connections: 1, draining: false };
+    let is_taken = async |process: &RedisNodes| {
+        clock.advance(20_000);
+        process.put_node(&info, 60_000).await.expect("announce")
+    };
+    assert!(!is_taken(&dead).await);
+    let of_the_dead: String = redis.query(&redis::Cmd::get(redis.key("node:a"))).await.expect("get");
+    assert!(!is_taken(&first).await, "the lease of its former life still holds");
+    assert!(!is_taken(&first).await);
+    assert!(!is_taken(&second).await, "it cannot know yet");
+    assert!(is_taken(&first).await && is_taken(&second).await && is_taken(&first).await);
+    assert!(!is_taken(&first).await, "the other ended");
+    redis.query::<redis::Value>(&redis::Cmd::set(redis.key("node:a"), of_the_dead)).await.expect("an old copy of it all");
+    assert!(!is_taken(&first).await, "what is older than its own is no announcement");
+    assert!(!is_taken(&elsewhere).await, "a Comet of several Logics");
+    assert!(!is_taken(&elsewhere).await);
+    first.withdraw(&info.node).await.expect("withdraw");
+    assert!(!is_taken(&second).await);
+}
 
 /// A connection may live for longer than the sets are kept, and a part of what Redis has may be lost without the rest.
 #[tokio::test]

@@ -80,6 +80,11 @@ impl Session {
             Purpose::Write => {
                 self.control("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")?;
                 self.control("SET SESSION innodb_lock_wait_timeout = 10")?;
+                // A node that stands still in the middle of a transaction has the locks that all others need; MySQL has no
+                // word for it.
+                if let Err(error) = self.control("SET SESSION idle_transaction_timeout = 3") {
+                    tracing::warn!(?error, "a node that stands still while it writes holds up the others until its connection ends");
+                }
             }
         }
         Ok(self)

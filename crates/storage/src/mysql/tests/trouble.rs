@@ -1,7 +1,9 @@
 //! Locks, lost connections and lost answers; and that many at once are the same as one by one.
 
+use super::super::session::{Purpose, Session};
 use super::nodes::at_replica;
 use super::{Database, Held, Lab, admin, connections_to};
+use crate::sql::engine::Sql;
 use crate::{Config, Store};
 use skein_domain::body::Body;
 use skein_domain::entry::EntryEvent;
@@ -115,6 +117,23 @@ async fn a_writer_killed_while_it_waits_for_a_lock_writes_once() {
     assert_eq!(call.await.unwrap().unwrap().seq, Seq(2));
     assert_eq!(lab.entries().await.len(), 2);
     assert!(lock.join().unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_stands_still_in_the_middle_of_a_transaction_holds_nobody_up_for_long() {
+    let database = Database::new(1);
+    let lab = Lab::new(database.store()).await;
+    let url = database.config.mysql.url.clone();
+    let stands_still = move || {
+        let session = Session::connect(&url.parse().expect("an address"), Purpose::Write).expect("a connection");
+        session.control("START TRANSACTION").expect("a transaction");
+        session.control("SELECT revision FROM shard FOR UPDATE").expect("the lock");
+        session
+    };
+    let session = tokio::task::spawn_blocking(stands_still).await.expect("it stands still");
+    assert_eq!(lab.store.append(lab.append("x")).await.expect("stored").seq, Seq(2));
+    let goes_on = tokio::task::spawn_blocking(move || session.control("COMMIT")).await.expect("it goes on");
+    assert!(goes_on.is_err(), "what it had begun is undone");
 }
 
 /// Passes everything on, until it is told to keep the answer to the next commit to itself and hang up.

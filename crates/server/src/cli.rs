@@ -117,9 +117,15 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("skein: {}", format!("{error:#}").trim_end());
-            ExitCode::from(if error.is::<BadConfiguration>() { EXIT_CONFIG } else { EXIT_FAILURE })
+            ExitCode::from(if is_of_configuration(&error) { EXIT_CONFIG } else { EXIT_FAILURE })
         }
     }
+}
+
+/// Whether a setting has to change before the command can do anything.
+fn is_of_configuration(error: &anyhow::Error) -> bool {
+    let store = error.downcast_ref::<skein_storage::OpenError>();
+    error.is::<BadConfiguration>() || store.is_some_and(|error| error.code() == "bad_config")
 }
 
 /// As other programs do in a pipe whose reader has had enough, such as `head`: `println!` would panic.
@@ -164,9 +170,12 @@ impl ServeArgs {
     }
 
     pub fn load(&self) -> Result<crate::config::Config> {
-        let flags = self.flags()?;
-        let loaded = crate::config::Config::load(&self.data.data, self.config.as_deref(), std::env::vars(), &flags);
-        loaded.with_context(|| BadConfiguration { chosen: self.chosen() })
+        self.read().with_context(|| BadConfiguration { chosen: self.chosen() })
+    }
+
+    /// Its error does not say who looks at it.
+    fn read(&self) -> Result<crate::config::Config> {
+        crate::config::Config::load(&self.data.data, self.config.as_deref(), std::env::vars(), &self.flags()?)
     }
 
     fn flags(&self) -> Result<Vec<(String, toml::Value)>> {

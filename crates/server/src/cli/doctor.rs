@@ -283,7 +283,9 @@ fn databases(lang: Lang, config: &skein_storage::Config) -> Vec<(&'static str, F
         let found = match replica {
             Ok(()) => good(),
             Err(error @ OpenError::Url(_)) => Bad(error.to_string(), mend_database(lang, &error)),
-            Err(error) => Warn(error.to_string(), lang.pick("在它可用之前，读取都由主库承担", "until it is there, the primary serves all reads")),
+            Err(error) => {
+                Warn(error.to_string(), lang.pick("在它可用之前，读取都由主库承担", "until it is there, the primary serves all reads"))
+            }
         };
         findings.push((lang.pick("mysql 副本", "mysql replica"), found));
     }

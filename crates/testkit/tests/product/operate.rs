@@ -224,6 +224,28 @@ async fn the_doctor_changes_nothing_on_the_disk() {
     assert!(code == Some(1) && said.contains("✗"), "a file is no folder: {said}");
 }
 
+/// Where nobody listens, as at an engine that is away.
+fn nobody_at() -> std::net::SocketAddr {
+    std::net::TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn a_database_that_does_not_let_the_store_in_is_named_by_doctor_and_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let unread = "storage.mysql.url=mysql://skein:s3cret@127.0.0.1".to_owned();
+    let away = format!("storage.mysql.url=mysql://skein:s3cret@{}/skein", nobody_at());
+    for (url, exit, names) in [(&unread, 78, "storage.mysql.url does not read"), (&away, 70, "storage.mysql.url ([::1]:")] {
+        let settings = ["storage.backend=mysql", url];
+        let output = serve(folder.path(), &["--set", settings[0], "--set", settings[1]]).await;
+        assert_eq!(output.status.code(), Some(exit), "{}", said(&output));
+        assert!(said(&output).contains(names) && !said(&output).contains("s3cret"), "{}", said(&output));
+        let (code, said) = doctor(folder.path(), &[listening_nowhere(), settings.map(str::to_owned).to_vec()].concat()).await;
+        assert!(code == Some(1) && said.contains("✗ mysql") && said.contains(names) && !said.contains("s3cret"), "{said}");
+    }
+    let (code, said) = doctor(folder.path(), &["limits.freinds=7".to_owned()]).await;
+    assert!(code == Some(1) && said.contains("freinds") && !said.contains("looks at it"), "it is the doctor that says it: {said}");
+}
+
 /// When the folder was changed, and what is in it.
 fn state_of(folder: &Path) -> (std::time::SystemTime, Vec<PathBuf>) {
     let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());

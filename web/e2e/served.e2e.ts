@@ -1,7 +1,9 @@
 /** The client as the server itself serves it. */
+import { fileURLToPath } from "node:url";
 import type { Browser } from "playwright-core";
+import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { launch, PASSWORD, person, register, Server } from "./harness";
+import { type Account, launch, PASSWORD, person, register, Server } from "./harness";
 import { CLIENT } from "./harness/build";
 
 let server: Server;
@@ -16,16 +18,39 @@ afterAll(async () => {
   await server?.stop();
 });
 
-test("log in at the server's own address, with nothing that its policy forbids", async () => {
-  const ann = await register(server, "Ann");
-  const context = await person(browser, server.origin, { locale: "en-GB" });
+/** What the page complained about. */
+async function logsIn(ann: Account, origin: string): Promise<string[]> {
+  const context = await person(browser, origin, { locale: "en-GB" });
   const page = await context.newPage();
   await page.goto("/chats");
   await page.locator("input[type=email]").fill(ann.email);
   await page.locator("input[type=password]").fill(PASSWORD);
   await page.locator("input[type=password]").press("Enter");
-  await page.locator(".shell").waitFor();
-  expect(context.complaints).toEqual([]);
+  await page.locator('.status[data-connection="online"]').first().waitFor({ state: "attached" });
+  return context.complaints;
+}
+
+test("log in at the server's own address, with nothing that its policy forbids", async () => {
+  const ann = await register(server, "Ann");
+  expect(await logsIn(ann, server.origin)).toEqual([]);
+});
+
+test("npm run dev: the sources, against a running server", async () => {
+  process.env.SKEIN = server.origin;
+  const root = fileURLToPath(new URL("..", import.meta.url));
+  const dev = await createServer({
+    root,
+    mode: "development",
+    logLevel: "error",
+    server: { port: 0, host: "127.0.0.1" },
+  });
+  try {
+    await dev.listen();
+    const [origin] = dev.resolvedUrls?.local ?? [];
+    expect(await logsIn(await register(server, "Bob"), (origin ?? "").replace(/\/$/, ""))).toEqual([]);
+  } finally {
+    await dev.close();
+  }
 });
 
 test("files come compressed, are kept by hash or asked for again, and everything else is the API's", async () => {

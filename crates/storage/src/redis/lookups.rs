@@ -71,17 +71,20 @@ pub(super) async fn at_node(redis: &Redis, node: &NodeId) -> Result<Vec<Route>> 
 
 /// Live entries of these sessions, in their order.
 pub(super) async fn of_sessions(redis: &Redis, sessions: &[SessionId]) -> Result<Vec<Route>> {
-    let mut routes = Vec::with_capacity(sessions.len());
+    entries(redis, sessions).await?.into_iter().filter_map(Result::transpose).collect()
+}
+
+/// What is there of each of these sessions: nothing, or an entry, which may be unreadable.
+async fn entries(redis: &Redis, sessions: &[SessionId]) -> Result<Vec<Result<Option<Route>>>> {
+    let mut entries = Vec::with_capacity(sessions.len());
     for some in sessions.chunks(CHUNK) {
         let mut asked = vec![redis::cmd("TIME")];
         asked.extend(some.iter().map(|session| Cmd::get(session_key(redis, *session))));
         let mut answers = redis.all::<Value>(asked).await?.into_iter();
         let now = redis.time(read(answers.next().ok_or_else(Error::internal)?)?);
-        for entry in answers {
-            routes.extend(route_of(entry, now)?);
-        }
+        entries.extend(answers.map(|entry| route_of(entry, now)));
     }
-    Ok(routes)
+    Ok(entries)
 }
 
 fn route_of(entry: Value, now: Millis) -> Result<Option<Route>> {
@@ -100,8 +103,9 @@ async fn indexed(redis: &Redis, keys: &[String], is_there: impl Fn(&str, &Route)
     for some in keys.chunks(CHUNK) {
         let sets: Vec<BTreeSet<String>> = redis.all(some.iter().map(Cmd::smembers).collect()).await?;
         let all: BTreeSet<SessionId> = sets.iter().flatten().filter_map(|member| session_of(member)).collect();
-        let live = of_sessions(redis, &Vec::from_iter(all)).await?;
-        let live: HashMap<String, Route> = live.into_iter().map(|route| (member(route.connection()), route)).collect();
+        // One that cannot be read is as good as gone: others are asked for with it.
+        let live = entries(redis, &Vec::from_iter(all)).await?.into_iter().filter_map(Result::ok).flatten();
+        let live: HashMap<String, Route> = live.map(|route| (member(route.connection()), route)).collect();
         let mut stale = Vec::new();
         for (key, set) in some.iter().zip(&sets) {
             for member in set {

@@ -65,6 +65,19 @@ async fn a_node_hears_that_another_process_has_its_name() {
     assert!(!is_taken(&second).await);
 }
 
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_hides_nobody_else() {
+    let redis = redis();
+    let registry = RedisSessions::new(redis.clone());
+    let route =
+        |n: i64| Route { uid: Uid(n), class: DeviceClass::Web, node: NodeId("a".into()), session: SessionId(n), generation: Generation(1) };
+    for n in [1, 2] {
+        registry.register(route(n), 90_000).await.expect("register");
+    }
+    redis.query::<()>(redis::cmd("SET").arg(redis.key("session:1")).arg("{").arg("PX").arg(90_000)).await.expect("set");
+    assert_eq!(registry.routes(&[Uid(1), Uid(2)]).await.expect("routes"), [route(2)]);
+}
+
 /// A connection may live for longer than the sets are kept, and a part of what Redis has may be lost without the rest.
 #[tokio::test]
 async fn whoever_is_missing_in_the_sets_is_in_them_after_the_next_renewal() {
